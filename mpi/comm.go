@@ -1,0 +1,173 @@
+package mpi
+
+import (
+	"context"
+	"strconv"
+)
+
+// Root is the rank that results are gathered to.
+const Root = 0
+
+// Wildcards for Recv.
+const (
+	AnySource     = -1
+	AnyTag    Tag = -1
+)
+
+// Tag tells the messages between two ranks apart. Tags of messages are 0 or
+// more.
+type Tag int32
+
+// Status says what a received message is.
+type Status struct {
+	Source int // its sender's rank in the communicator
+	Tag    Tag
+	Len    int // bytes
+}
+
+// Comm is a communicator: a group of ranks, numbered from 0, whose messages no
+// other communicator can see. Main and Init give the first one, the world;
+// Split and Dup derive others. Any number of goroutines may use one, but
+// collective operations on one communicator must be called one after another,
+// in the same order on every rank.
+type Comm struct {
+	engine *engine
+	job    *job
+	id     uint64
+	rank   int
+	group  []int // world ranks, by rank
+	hidden bool  // made by Private
+}
+
+// Rank returns this process's number in the communicator, from 0 to Size-1.
+func (c *Comm) Rank() int { return c.rank }
+
+// Size returns how many ranks the communicator has.
+func (c *Comm) Size() int { return len(c.group) }
+
+// IsRoot reports whether this rank is Root.
+func (c *Comm) IsRoot() bool { return c.rank == Root }
+
+// LocalRank returns this rank's number among the ranks of the communicator that
+// run on its host, from 0 to LocalSize-1.
+func (c *Comm) LocalRank() int {
+	n := 0
+	for _, w := range c.group[:c.rank] {
+		if c.job.hostID(w) == c.job.hostID(c.engine.rank) {
+			n++
+		}
+	}
+	return n
+}
+
+// LocalSize returns how many ranks of the communicator run on this rank's host.
+func (c *Comm) LocalSize() int {
+	n := 0
+	for _, w := range c.group {
+		if c.job.hostID(w) == c.job.hostID(c.engine.rank) {
+			n++
+		}
+	}
+	return n
+}
+
+// Host returns the name of the host that a rank of the communicator runs on. A
+// rank that does not exist has none, "".
+func (c *Comm) Host(rank int) string {
+	if rank < 0 || rank >= len(c.group) {
+		return ""
+	}
+	return c.engine.host(c.group[rank])
+}
+
+// Backend says how the ranks speak with each other: "single", there is only
+// one; "inproc", goroutines of one process; "embedded", sockets.
+func (c *Comm) Backend() string { return c.job.backend }
+
+// Dup returns a communicator with the same ranks whose messages are its own. It
+// is collective, sends nothing, and does not block.
+func (c *Comm) Dup(ctx context.Context) (*Comm, error) {
+	k, err := c.begin("Dup", "", 1)
+	if err != nil {
+		return nil, err
+	}
+	return c.derive(k, "", c.group), nil
+}
+
+// Split divides the ranks into groups of equal color and returns the
+// communicator of this rank's group, ordered by key, among equal keys by rank.
+// A color below 0 belongs to no group and gets nil. It is collective and blocks
+// until every rank has called it.
+func (c *Comm) Split(ctx context.Context, color, key int) (*Comm, error) {
+	k, err := c.begin("Split", "", 1)
+	if err != nil {
+		return nil, err
+	}
+	all, err := allgather(ctx, k, splitRequest{Color: color, Key: key})
+	if err != nil || color < 0 {
+		return nil, err
+	}
+	return c.derive(k, "color "+strconv.Itoa(color), groupOf(c.group, all, color)), nil
+}
+
+// Private returns a communicator with the same ranks for a library built on
+// this package: user code can't match its messages. It counts as one collective
+// call, named op in a MismatchError, made at the place skip frames above
+// Private's caller. It sends nothing and does not block. Free ends it.
+func (c *Comm) Private(op string, skip int) (*Comm, error) {
+	k, err := c.begin(op, "", skip+1)
+	if err != nil {
+		return nil, err
+	}
+	p := c.derive(k, "private", c.group)
+	p.hidden = true
+	p.engine.mu.Lock()
+	p.engine.private++
+	p.engine.mu.Unlock()
+	return p, nil
+}
+
+// Free forgets the communicator and what has arrived for it. The caller sees to
+// it that no rank sends on it any more. Only communicators made by Private need
+// it; it does not block.
+func (c *Comm) Free() {
+	e := c.engine
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !c.hidden {
+		return
+	}
+	c.hidden = false
+	delete(e.inboxes, c.id)
+	e.private--
+	e.sayLeft()
+}
+
+// derive makes a communicator out of a collective call. Its id depends on the
+// parent, the number of the call and what alone, so that all ranks agree on it
+// without a word: 64 bits, which two communicators of one job share about never.
+func (c *Comm) derive(k *call, what string, group []int) *Comm {
+	d := &Comm{engine: c.engine, job: c.job, id: mix(c.id, k.seq, what), group: group}
+	for r, w := range group {
+		if w == c.engine.rank {
+			d.rank = r
+		}
+	}
+	return d
+}
+
+// world turns a rank of the communicator into one of the world.
+func (c *Comm) world(rank int) int { return c.group[rank] }
+
+// local turns a world rank into one of the communicator, -1 if it has none.
+func (c *Comm) local(world int) int {
+	if world < len(c.group) && c.group[world] == world {
+		return world
+	}
+	for r, w := range c.group {
+		if w == world {
+			return r
+		}
+	}
+	return -1
+}

@@ -1,0 +1,310 @@
+package mpi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/dlprun/dlp/mpi/internal/transport"
+	"github.com/dlprun/dlp/mpi/internal/wire"
+)
+
+// An engine is the one reader of a rank's transport. There is no goroutine
+// behind it: a call that waits for a message takes messages in until its own
+// has come, and files the others for whoever asks. When several calls wait, one
+// of them reads and the rest sleep.
+type engine struct {
+	t    transport.Transport
+	rank int // in the world
+	size int
+	host func(rank int) string
+
+	mu      sync.Mutex
+	inboxes map[uint64]*inbox // by communicator
+	waiting []*waiter
+	reading bool          // a waiter is in t.Recv
+	err     error         // why nothing works any more
+	dead    chan struct{} // closed when err is set
+	left    []bool        // ranks that have said Left
+	leaving bool          // this rank is in Finalize
+	private int           // communicators that a library still works on
+	owed    []int         // ranks that wait for this one, to be told when it leaves
+}
+
+// inbox holds what has arrived for one communicator and was not asked for yet,
+// in order of arrival.
+type inbox struct {
+	user, coll []wire.Message
+	calls      callLog
+}
+
+// want is what a waiter waits for.
+type want struct {
+	kind wire.Kind
+	comm uint64
+	src  int // in the world, or AnySource
+	tag  Tag
+	seq  uint64
+	op   string // for errors: "Recv", "Barrier"
+	note string // for those who are asked: what is called, and where
+	size int    // at most so many bytes, if 0 or more: a longer message is left where it is
+	from []int  // the world ranks that AnySource stands for
+	last bool   // this is Finalize: those who have left are no reason to give up
+}
+
+func (w *want) fits(m *wire.Message) bool {
+	if m.Kind != w.kind || m.Comm != w.comm || m.Seq != w.seq || w.src != AnySource && m.Src != w.src {
+		return false
+	}
+	return w.tag == AnyTag || Tag(m.Tag) == w.tag
+}
+
+func newEngine(t transport.Transport, rank, size int, host func(int) string) *engine {
+	return &engine{t: t, rank: rank, size: size, host: host, inboxes: map[uint64]*inbox{}, dead: make(chan struct{}), left: make([]bool, size)}
+}
+
+// inbox returns comm's, made on first use. The caller holds e.mu.
+func (e *engine) inbox(comm uint64) *inbox {
+	b := e.inboxes[comm]
+	if b == nil {
+		b = &inbox{}
+		e.inboxes[comm] = b
+	}
+	return b
+}
+
+// take removes and returns the first message in b that fits.
+func (b *inbox) take(w *want) (wire.Message, bool, error) {
+	list := &b.user
+	if w.kind == wire.Collective {
+		list = &b.coll
+	}
+	for i := range *list {
+		m := (*list)[i]
+		if !w.fits(&m) {
+			continue
+		}
+		if w.size >= 0 && len(m.Body) > w.size {
+			return m, false, ErrTruncated
+		}
+		if i == 0 {
+			(*list)[0] = wire.Message{}
+			if *list = (*list)[1:]; len(*list) == 0 {
+				*list = nil
+			}
+		} else {
+			copy((*list)[i:], (*list)[i+1:])
+			(*list)[len(*list)-1] = wire.Message{}
+			*list = (*list)[:len(*list)-1]
+		}
+		return m, true, nil
+	}
+	return wire.Message{}, false, nil
+}
+
+// send delivers m to a world rank.
+func (e *engine) send(ctx context.Context, op string, dst int, m *wire.Message) error {
+	if err := e.failed(op); err != nil {
+		return err
+	}
+	err := e.t.Send(ctx, dst, m)
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	return e.broken(ctx, op, err)
+}
+
+// recv blocks until a message that fits w has come.
+func (e *engine) recv(ctx context.Context, w want) (wire.Message, error) {
+	e.mu.Lock()
+	var self *waiter
+	defer func() {
+		if self != nil {
+			e.unwait(self)
+		}
+		e.mu.Unlock()
+	}()
+	for {
+		m, ok, err := e.inbox(w.comm).take(&w)
+		if ok || err != nil {
+			return m, err
+		}
+		if err := e.hopeless(&w); err != nil {
+			return wire.Message{}, err
+		}
+		if self == nil {
+			self = e.wait(&w)
+		}
+		if err := e.sleep(ctx, self); err != nil {
+			return wire.Message{}, err
+		}
+	}
+}
+
+// sleep lets self read one message, or wait for whoever is reading. The caller
+// holds e.mu, which is released meanwhile.
+func (e *engine) sleep(ctx context.Context, self *waiter) error {
+	if e.reading {
+		e.mu.Unlock()
+		defer e.mu.Lock()
+		select {
+		case <-self.wake:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	e.reading = true
+	e.mu.Unlock()
+	m, err := e.t.Recv(ctx)
+	e.mu.Lock()
+	e.reading = false
+	var gone *transport.PeerError
+	switch {
+	case err == nil:
+		e.dispatch(m)
+	case ctx.Err() != nil:
+		return err
+	case errors.As(err, &gone):
+		e.mu.Unlock()
+		e.peerGone(ctx, gone)
+		e.mu.Lock()
+	default:
+		e.failLocked(err)
+	}
+	return nil
+}
+
+// hopeless says why a message that fits w can't come any more.
+func (e *engine) hopeless(w *want) error {
+	if e.err != nil {
+		return withOp(e.err, w.op)
+	}
+	if w.last {
+		return nil
+	}
+	if w.src != AnySource {
+		if e.left[w.src] {
+			return &RankError{Rank: w.src, Host: e.host(w.src), Op: w.op, Err: ErrFinalized}
+		}
+		return nil
+	}
+	last := -1
+	for _, r := range w.from {
+		if r != e.rank && !e.left[r] {
+			return nil
+		}
+		last = r
+	}
+	if len(w.from) < 2 {
+		return nil // alone: another goroutine of this rank may yet send
+	}
+	return &RankError{Rank: last, Host: e.host(last), Op: w.op, Err: ErrFinalized}
+}
+
+// dispatch files m and wakes whom it is for. The caller holds e.mu.
+func (e *engine) dispatch(m wire.Message) {
+	b := e.inbox(m.Comm)
+	switch m.Kind {
+	case wire.User:
+		b.user = append(b.user, m)
+	case wire.Collective:
+		if e.foreseen(b, &m) {
+			b.coll = append(b.coll, m)
+		}
+	case wire.Ask:
+		e.asked(b, m)
+		return
+	case wire.Mismatch:
+		e.mismatched(b, &m)
+		return
+	case wire.Left:
+		e.left[m.Src] = true
+		e.wakeAll()
+		return
+	default: // Wake: whoever reads looks again
+		return
+	}
+	for _, w := range e.waiting {
+		if w.want.fits(&m) {
+			w.signal()
+		}
+	}
+}
+
+// fail makes every call, blocked or to come, return err. The first one counts.
+func (e *engine) fail(err error) {
+	e.mu.Lock()
+	e.failLocked(err)
+	e.mu.Unlock()
+	// Whoever reads is in the transport: a message to oneself gets him out.
+	e.t.Send(context.Background(), e.rank, &wire.Message{Kind: wire.Wake}) // an error: closed, so he is out
+}
+
+func (e *engine) failLocked(err error) {
+	if e.err == nil {
+		e.err = err
+		close(e.dead)
+	}
+	e.wakeAll()
+}
+
+func (e *engine) failed(op string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.err == nil {
+		return nil
+	}
+	return withOp(e.err, op)
+}
+
+// verdictTime is how long a broken connection waits for a better explanation:
+// the launcher often knows by which signal a rank died.
+const verdictTime = 1500 * time.Millisecond
+
+// peerGone waits for the launcher's word about a peer whose connection broke,
+// and takes the connection's own where none comes.
+func (e *engine) peerGone(ctx context.Context, gone *transport.PeerError) {
+	select {
+	case <-e.dead:
+	case <-ctx.Done():
+	case <-time.After(verdictTime):
+	}
+	e.fail(&RankError{Rank: gone.Rank, Host: e.host(gone.Rank), Err: gone.Err})
+}
+
+// broken turns a transport's error into what a caller understands.
+func (e *engine) broken(ctx context.Context, op string, err error) error {
+	var gone *transport.PeerError
+	if errors.As(err, &gone) {
+		e.peerGone(ctx, gone)
+		return e.failed(op)
+	}
+	if failed := e.failed(op); failed != nil {
+		return failed
+	}
+	return err
+}
+
+// withOp names the call that meets err.
+func withOp(err error, op string) error {
+	var gone *RankError
+	if errors.As(err, &gone) {
+		c := *gone
+		c.Op = op
+		return &c
+	}
+	var differ *MismatchError
+	if errors.As(err, &differ) {
+		return err
+	}
+	return fmt.Errorf("mpi: %s: %w", op, err)
+}
+
+// close gives the transport up. Calls that still wait fail with err.
+func (e *engine) close(err error) error {
+	e.fail(err)
+	return e.t.Close()
+}

@@ -1,0 +1,207 @@
+// Package auth keeps strangers out: before a connection carries its first
+// frame, both ends prove that they hold the secret of the job.
+//
+// The handshake is four records of fixed size, so that nothing is allocated
+// from, and nothing decoded of, what a stranger sends:
+//
+//	client  hello    magic, protocol, purpose, rank, size, build, nonce
+//	server  answer   magic, protocol, nonce, HMAC(secret, "server", hello, answer)
+//	client  proof    HMAC(secret, "client", hello, answer)
+//	server  verdict  0, or a refusal and its text
+//
+// The HMACs are HMAC-SHA256 (RFC 2104) over the transcript with distinct
+// labels, so that neither can be reflected; the nonces, 32 random bytes each,
+// make a transcript worthless for another connection.
+package auth
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+)
+
+// Protocol is the version of everything that follows: the handshake, the
+// frames, and what they mean. Ends of different versions refuse each other.
+const Protocol = 1
+
+// Timeout bounds a whole handshake.
+const Timeout = 10 * time.Second
+
+// Secret is what the processes of one job share and nobody else knows.
+type Secret [32]byte
+
+// NewSecret returns 32 random bytes.
+func NewSecret() (s Secret) {
+	rand.Read(s[:]) // never fails, by its documentation
+	return s
+}
+
+// Purpose tells the two uses of a connection apart.
+type Purpose uint8
+
+// The purposes of a connection.
+const (
+	Session Purpose = 1 + iota // a rank and the hub of its job
+	Data                       // two ranks
+)
+
+// Hello is who the client says it is. It is to be believed once the handshake
+// is over.
+type Hello struct {
+	Purpose Purpose
+	Rank    int
+	Size    int
+	Build   [16]byte // a digest of the program; zero: unknown, fits every other
+}
+
+const (
+	helloLen   = 96
+	answerLen  = 72
+	proofLen   = sha256.Size
+	verdictLen = 256
+)
+
+var magic = [4]byte{'D', 'L', 'P', '?'}
+
+// A RefusedError tells the client why the server, which holds the right
+// secret, does not want it.
+type RefusedError struct{ Reason string }
+
+func (e *RefusedError) Error() string { return e.Reason }
+
+// Errors of a handshake.
+var (
+	ErrSecret   = errors.New("the other end does not hold this job's secret (another job, or DLP_SECRET differs)")
+	ErrStranger = errors.New("the other end does not speak this protocol (another program on this port?)")
+)
+
+// Dial is the client's side of the handshake on conn. It blocks for Timeout at
+// most. The connection is the caller's, to be closed if Dial fails.
+func Dial(conn net.Conn, secret Secret, h Hello) error {
+	if err := conn.SetDeadline(time.Now().Add(Timeout)); err != nil {
+		return err
+	}
+	hello := encodeHello(h)
+	if _, err := conn.Write(hello); err != nil {
+		return err
+	}
+	answer := make([]byte, answerLen)
+	if _, err := io.ReadFull(conn, answer); err != nil {
+		return fmt.Errorf("no answer to the greeting: %w", err)
+	}
+	if [4]byte(answer) != magic {
+		return ErrStranger
+	}
+	if v := binary.LittleEndian.Uint16(answer[4:]); v != Protocol {
+		return fmt.Errorf("this program speaks protocol %d, the other end %d: build all ranks with one version of dlp", Protocol, v)
+	}
+	if !hmac.Equal(answer[answerLen-sha256.Size:], prove(secret, "dlp server", hello, answer[:answerLen-sha256.Size])) {
+		return ErrSecret
+	}
+	if _, err := conn.Write(prove(secret, "dlp client", hello, answer)); err != nil {
+		return err
+	}
+	verdict := make([]byte, verdictLen)
+	if _, err := io.ReadFull(conn, verdict); err != nil {
+		return fmt.Errorf("no verdict: %w", err)
+	}
+	if n := int(verdict[0]); n > 0 {
+		return &RefusedError{Reason: string(verdict[1 : 1+n])}
+	}
+	return conn.SetDeadline(time.Time{})
+}
+
+// Accept is the server's side. admit looks at a Hello that has been proved and
+// returns why it is refused, nil if it is welcome. Accept blocks for Timeout at
+// most. The connection is the caller's, to be closed if Accept fails.
+func Accept(conn net.Conn, secret Secret, admit func(Hello) error) (Hello, error) {
+	if err := conn.SetDeadline(time.Now().Add(Timeout)); err != nil {
+		return Hello{}, err
+	}
+	hello := make([]byte, helloLen)
+	if _, err := io.ReadFull(conn, hello); err != nil {
+		return Hello{}, err
+	}
+	if [4]byte(hello) != magic {
+		return Hello{}, ErrStranger
+	}
+	answer := make([]byte, 0, answerLen)
+	answer = append(answer, magic[:]...)
+	answer = binary.LittleEndian.AppendUint16(answer, Protocol)
+	answer = append(answer, 0, 0)
+	var nonce [32]byte
+	rand.Read(nonce[:])
+	answer = append(answer, nonce[:]...)
+	answer = append(answer, prove(secret, "dlp server", hello, answer)...)
+	if _, err := conn.Write(answer); err != nil {
+		return Hello{}, err
+	}
+	if v := binary.LittleEndian.Uint16(hello[4:]); v != Protocol {
+		return Hello{}, fmt.Errorf("it speaks protocol %d, this program %d", v, Protocol)
+	}
+	proof := make([]byte, proofLen)
+	if _, err := io.ReadFull(conn, proof); err != nil {
+		return Hello{}, err
+	}
+	if !hmac.Equal(proof, prove(secret, "dlp client", hello, answer)) {
+		return Hello{}, ErrSecret
+	}
+	h := decodeHello(hello)
+	refusal := admit(h)
+	if _, err := conn.Write(encodeVerdict(refusal)); err != nil {
+		return Hello{}, err
+	}
+	if refusal != nil {
+		return Hello{}, refusal
+	}
+	return h, conn.SetDeadline(time.Time{})
+}
+
+func encodeHello(h Hello) []byte {
+	b := make([]byte, 0, helloLen)
+	b = append(b, magic[:]...)
+	b = binary.LittleEndian.AppendUint16(b, Protocol)
+	b = append(b, byte(h.Purpose), 0)
+	b = binary.LittleEndian.AppendUint32(b, uint32(h.Rank))
+	b = binary.LittleEndian.AppendUint32(b, uint32(h.Size))
+	b = append(b, h.Build[:]...)
+	b = append(b, make([]byte, 32)...) // reserved
+	var nonce [32]byte
+	rand.Read(nonce[:])
+	return append(b, nonce[:]...)
+}
+
+func decodeHello(b []byte) Hello {
+	return Hello{
+		Purpose: Purpose(b[6]),
+		Rank:    int(int32(binary.LittleEndian.Uint32(b[8:]))),
+		Size:    int(int32(binary.LittleEndian.Uint32(b[12:]))),
+		Build:   [16]byte(b[16:32]),
+	}
+}
+
+func encodeVerdict(refusal error) []byte {
+	b := make([]byte, verdictLen)
+	if refusal != nil {
+		b[0] = byte(copy(b[1:], refusal.Error()))
+		if b[0] == 0 {
+			b[0] = byte(copy(b[1:], "refused"))
+		}
+	}
+	return b
+}
+
+func prove(secret Secret, label string, parts ...[]byte) []byte {
+	mac := hmac.New(sha256.New, secret[:])
+	mac.Write([]byte(label))
+	for _, p := range parts {
+		mac.Write(p)
+	}
+	return mac.Sum(nil)
+}

@@ -1,0 +1,35 @@
+package auth
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"syscall"
+)
+
+// checkPeer refuses other users on a unix socket: the kernel knows whose
+// process is at the other end.
+func checkPeer(conn net.Conn) error {
+	u, ok := conn.(*net.UnixConn)
+	if !ok {
+		return nil
+	}
+	raw, err := u.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var cred *syscall.Ucred
+	var credErr error
+	if err := raw.Control(func(fd uintptr) {
+		cred, credErr = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
+	}); err != nil {
+		return err
+	}
+	if credErr != nil {
+		return credErr
+	}
+	if uid := uint32(os.Geteuid()); cred.Uid != uid {
+		return fmt.Errorf("it belongs to user %d, this job to user %d", cred.Uid, uid)
+	}
+	return nil
+}

@@ -1,0 +1,147 @@
+package auth
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+)
+
+// Pending is how many connections may be in the middle of their handshake at
+// once. When one more comes, the oldest of them is dropped: idle strangers
+// can't lock a rank out.
+const Pending = 256
+
+// A Server takes the connections of one listener in.
+type Server struct {
+	Listener net.Listener
+	Secret   Secret
+	Admit    func(Hello) error     // see Accept
+	Serve    func(net.Conn, Hello) // owns the connection; runs in a goroutine of its own
+	Refused  func(error)           // told of what was dropped; may be nil
+
+	mu      sync.Mutex
+	pending list.List // of net.Conn, oldest first
+	running sync.WaitGroup
+}
+
+// Run accepts until the listener is closed, and returns when all that it
+// started has ended: the handshakes are broken off, Serve's calls are waited for.
+func (s *Server) Run() {
+	for pause := time.Duration(0); ; {
+		conn, err := s.Listener.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			break
+		}
+		if err != nil { // out of descriptors, or the peer is gone already
+			s.dropOldest()
+			s.refused(err)
+			pause = min(max(2*pause, 5*time.Millisecond), 100*time.Millisecond)
+			time.Sleep(pause)
+			continue
+		}
+		pause = 0
+		e := s.admitPending(conn)
+		s.running.Go(func() { s.greet(conn, e) })
+	}
+	s.mu.Lock()
+	for e := s.pending.Front(); e != nil; e = e.Next() {
+		e.Value.(net.Conn).Close()
+	}
+	s.mu.Unlock()
+	s.running.Wait()
+}
+
+func (s *Server) greet(conn net.Conn, e *list.Element) {
+	h, err := Hello{}, checkPeer(conn)
+	if err == nil {
+		h, err = Accept(conn, s.Secret, s.Admit)
+	}
+	s.mu.Lock()
+	s.pending.Remove(e)
+	s.mu.Unlock()
+	if err != nil {
+		conn.Close()
+		s.refused(fmt.Errorf("a connection from %s was dropped: %w", remote(conn), err))
+		return
+	}
+	s.Serve(conn, h)
+}
+
+func (s *Server) admitPending(conn net.Conn) *list.Element {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pending.Len() >= Pending {
+		s.pending.Front().Value.(net.Conn).Close()
+		// Its goroutine takes it off the list; until then move it out of the way.
+		s.pending.MoveToBack(s.pending.Front())
+	}
+	return s.pending.PushBack(conn)
+}
+
+func (s *Server) dropOldest() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.pending.Front(); e != nil {
+		e.Value.(net.Conn).Close()
+		s.pending.MoveToBack(e)
+	}
+}
+
+func (s *Server) refused(err error) {
+	if s.Refused != nil {
+		s.Refused(err)
+	}
+}
+
+func remote(conn net.Conn) string {
+	if a := conn.RemoteAddr(); a != nil && a.String() != "" && a.String() != "@" {
+		return a.String()
+	}
+	return "this host"
+}
+
+// Connect dials and greets, and goes on trying while nobody listens there yet,
+// until ctx ends. A refusal by somebody who holds the secret is final.
+func Connect(ctx context.Context, network, address string, secret Secret, h Hello) (net.Conn, error) {
+	for pause := time.Millisecond; ; pause = min(2*pause, 250*time.Millisecond) {
+		conn, err := Once(ctx, network, address, secret, h)
+		if err == nil || !mayPass(err) {
+			return conn, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(pause):
+		}
+	}
+}
+
+// Once is Connect with a single try.
+func Once(ctx context.Context, network, address string, secret Secret, h Hello) (net.Conn, error) {
+	d := net.Dialer{Timeout: Timeout}
+	conn, err := d.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	err = Dial(conn, secret, h)
+	if err == nil && !stop() {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// mayPass reports whether trying again can help: nobody there, or whoever is
+// there hung up without a word.
+func mayPass(err error) bool {
+	var refused *RefusedError
+	return !errors.As(err, &refused) && !errors.Is(err, ErrSecret) && !errors.Is(err, ErrStranger) && !errors.Is(err, context.Canceled)
+}

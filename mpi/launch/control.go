@@ -1,0 +1,85 @@
+package launch
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/dlprun/dlp/mpi/internal/wire"
+)
+
+// What a rank and the hub say to each other travels in Control frames: the
+// form says which of these it is, the body is its JSON.
+const (
+	msgRegister  uint8 = 1 + iota // rank: Peer
+	msgTable                      // hub: []Peer, when all have registered
+	msgFailed                     // rank: failure
+	msgAck                        // hub: the failure is known
+	msgFinalized                  // rank: it reached Finalize
+	msgEnd                        // hub: every rank reached Finalize
+	msgDown                       // hub: Down
+)
+
+// maxControl bounds a control frame: the table of a million ranks fits.
+const maxControl = 256 << 20
+
+// Peer is what ranks know of each other: where one lives and where it listens.
+type Peer struct {
+	Rank   int      `json:"rank"`
+	Host   string   `json:"host"`           // for people
+	HostID string   `json:"host_id"`        // equal for two ranks just when they share a kernel and its name
+	Pid    int      `json:"pid"`            //
+	Unix   string   `json:"unix,omitempty"` // path of its unix socket
+	TCP    []string `json:"tcp,omitempty"`  // host:port
+}
+
+// Down says that a rank is lost, or (Rank < 0) that the job as a whole is.
+type Down struct {
+	Rank    int    `json:"rank"`
+	Host    string `json:"host"`
+	Cause   string `json:"cause"`
+	Aborted bool   `json:"aborted,omitempty"` // it called Abort
+}
+
+type failure struct {
+	Code    int    `json:"code"`
+	Reason  string `json:"reason"`
+	Aborted bool   `json:"aborted,omitempty"`
+}
+
+func writeControl(conn net.Conn, form uint8, body any) error {
+	b, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	m := wire.Message{Kind: wire.Control, Form: form, Body: b}
+	_, err = conn.Write(append(wire.AppendHeader(nil, &m), b...))
+	return err
+}
+
+func readControl(r *wire.Reader) (wire.Message, error) {
+	m, err := r.Read()
+	if err == nil && m.Kind != wire.Control {
+		err = fmt.Errorf("%w: kind %d on a session", wire.ErrFrame, m.Kind)
+	}
+	return m, err
+}
+
+// oneLine makes a reason fit into one line of a log.
+func oneLine(s string) string {
+	s = strings.TrimSpace(s)
+	if first, _, more := strings.Cut(s, "\n"); more {
+		return strings.TrimSpace(first)
+	}
+	return s
+}
+
+// network splits "unix:/path" or "tcp:host:port" for package net.
+func network(addr string) (string, string, error) {
+	kind, rest, ok := strings.Cut(addr, ":")
+	if !ok || rest == "" || kind != "unix" && kind != "tcp" {
+		return "", "", fmt.Errorf("%q is no address: write unix:/path or tcp:host:port", addr)
+	}
+	return kind, rest, nil
+}

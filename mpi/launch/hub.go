@@ -1,0 +1,424 @@
+package launch
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/dlprun/dlp/mpi/internal/auth"
+	"github.com/dlprun/dlp/mpi/internal/wire"
+)
+
+// Secret is what the processes of one job share and nobody else knows.
+type Secret = auth.Secret
+
+// NewSecret returns a secret for a new job: 32 random bytes.
+func NewSecret() Secret { return auth.NewSecret() }
+
+// DefaultInitTimeout is how long the ranks of a job wait for each other where
+// DLP_INIT_TIMEOUT does not say.
+const DefaultInitTimeout = 300 * time.Second
+
+// HubConfig says what a hub is for.
+type HubConfig struct {
+	Size    int           // ranks of the job
+	Secret  Secret        // what they prove themselves with
+	Timeout time.Duration // all must have registered by then; 0: DefaultInitTimeout
+	// Grace is how long the hub waits, when a rank's session ends without a
+	// word, for Down to be called by somebody who knows why. 0: not at all.
+	Grace time.Duration
+	// OnEvent is told what happens, one event at a time. It must not block and
+	// must not call the hub. It may be nil.
+	OnEvent func(Event)
+	// OnRefused is told of connections that were dropped, at a limited rate. It
+	// may be nil.
+	OnRefused func(error)
+}
+
+// EventKind tells the events of a hub apart.
+type EventKind int
+
+// The events of a hub.
+const (
+	Joined    EventKind = iota // a rank has registered
+	Failed                     // a rank says that it fails: Code, Reason
+	Finalized                  // a rank has reached Finalize
+	Lost                       // a rank's session ended, and it neither failed nor finalized
+	Missing                    // the time is over: Reason lists the ranks that never came
+)
+
+// Vanished is the cause where a rank's session ends and nobody knows why.
+const Vanished = "it ended before Finalize (killed, or exited on its own)"
+
+// Event is something that a hub has seen.
+type Event struct {
+	Kind   EventKind
+	Rank   int // -1 for Missing
+	Host   string
+	Pid    int
+	Code   int
+	Reason string // one line
+}
+
+// Hub is where the ranks of one job meet: each keeps a session with it from
+// Init to Finalize. It hands round who listens where, knows first when a rank
+// is gone, and lets the ranks go when all have finalized. One process hosts it:
+// dlprun, or rank 0 where no dlprun is there.
+type Hub struct {
+	cfg    HubConfig
+	addr   string
+	server auth.Server
+	done   chan struct{} // closed when the accept loop and all sessions have ended
+	expire *time.Timer
+
+	events sync.Mutex // OnEvent is called under it, never under mu
+
+	mu        sync.Mutex
+	members   []*member // by rank; nil until it has joined
+	build     [16]byte  // of the first rank that told one
+	joined    int       // registered
+	finalized int
+	down      []bool
+	refusals  int
+	sessions  int
+	closing   bool
+	idle      chan struct{} // closed when nobody has a session any more
+	closed    bool
+}
+
+// member is a rank that has a session.
+type member struct {
+	rank                          int
+	conn                          net.Conn
+	out                           chan func(net.Conn) error // drained by one writer, so that a frozen rank blocks nobody
+	peer                          Peer
+	registered, failed, finalized bool
+	gone                          bool // its session is over
+}
+
+// ListenHub starts a hub at addr, "unix:/path" or "tcp:host:port" (port 0: any
+// free one). It does not block. Errors are those of net.Listen.
+func ListenHub(addr string, cfg HubConfig) (*Hub, error) {
+	netw, at, err := network(addr)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Size < 1 {
+		return nil, fmt.Errorf("a job has 1 rank or more, not %d", cfg.Size)
+	}
+	ln, err := net.Listen(netw, at)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = DefaultInitTimeout
+	}
+	h := &Hub{
+		cfg: cfg, addr: netw + ":" + ln.Addr().String(), done: make(chan struct{}), idle: make(chan struct{}),
+		members: make([]*member, cfg.Size), down: make([]bool, cfg.Size),
+	}
+	h.server = auth.Server{Listener: ln, Secret: cfg.Secret, Admit: h.admit, Serve: h.session, Refused: h.refused}
+	h.expire = time.AfterFunc(cfg.Timeout, h.timeout)
+	go func() {
+		defer close(h.done)
+		h.server.Run()
+	}()
+	return h, nil
+}
+
+// Addr returns the address that ranks dial, in ListenHub's form.
+func (h *Hub) Addr() string { return h.addr }
+
+// Down tells every other rank that rank is gone, and why. The first call for a
+// rank counts. It does not block.
+func (h *Hub) Down(rank int, cause string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.tellDown(rank, failure{Reason: cause})
+}
+
+// Close ends the hub and waits until nothing of it is left. Ranks that have a
+// session get 2 s to hang up by themselves, so that each hears why the job ends.
+func (h *Hub) Close() error {
+	h.expire.Stop()
+	h.mu.Lock()
+	first := !h.closing
+	h.closing = true
+	if first && h.sessions == 0 {
+		close(h.idle)
+	}
+	h.mu.Unlock()
+	select {
+	case <-h.idle:
+	case <-time.After(2 * time.Second):
+	}
+	h.mu.Lock()
+	h.closed = true
+	for _, m := range h.members {
+		if m != nil && !m.gone {
+			m.conn.Close()
+		}
+	}
+	h.mu.Unlock()
+	err := h.server.Listener.Close()
+	<-h.done
+	return err
+}
+
+// admit judges a rank that holds the secret.
+func (h *Hub) admit(hello auth.Hello) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case hello.Purpose != auth.Session:
+		return errors.New("this is the hub of a job, not a rank")
+	case hello.Size != h.cfg.Size:
+		return fmt.Errorf("rank %d believes the job has %d ranks; it has %d", hello.Rank, hello.Size, h.cfg.Size)
+	case hello.Rank < 0 || hello.Rank >= h.cfg.Size:
+		return fmt.Errorf("rank %d does not exist in a job of %d", hello.Rank, h.cfg.Size)
+	case h.members[hello.Rank] != nil:
+		p := h.members[hello.Rank].peer
+		return fmt.Errorf("rank %d has joined already (process %d on %s): two processes were given one rank", hello.Rank, p.Pid, p.Host)
+	}
+	if unknown := [16]byte{}; hello.Build != unknown {
+		if h.build == unknown {
+			h.build = hello.Build
+		}
+		if h.build != hello.Build {
+			return fmt.Errorf("rank %d runs another build of the program (%x) than the ranks before it (%x): start one binary everywhere, or set DLP_BUILD=any", hello.Rank, hello.Build[:4], h.build[:4])
+		}
+	}
+	return nil
+}
+
+// session serves one rank until its connection ends.
+func (h *Hub) session(conn net.Conn, hello auth.Hello) {
+	m := &member{rank: hello.Rank, conn: conn, out: make(chan func(net.Conn) error, 64), peer: Peer{Rank: hello.Rank}}
+	h.mu.Lock()
+	taken := h.closing || h.members[m.rank] != nil
+	if !taken {
+		h.members[m.rank] = m
+		h.sessions++
+	}
+	h.mu.Unlock()
+	if taken {
+		conn.Close()
+		return
+	}
+	var writing sync.WaitGroup
+	writing.Go(func() { m.write() })
+	h.read(m)
+	h.lost(m)
+	close(m.out)
+	writing.Wait()
+	conn.Close()
+}
+
+// write sends what is queued; a rank that takes nothing for 5 s is cut off.
+func (m *member) write() {
+	for send := range m.out {
+		m.conn.SetWriteDeadline(time.Now().Add(5 * time.Second))
+		if send(m.conn) != nil {
+			m.conn.Close() // the reader sees it
+		}
+	}
+}
+
+// tell queues a message. The caller holds h.mu and m is not gone.
+func (m *member) tell(form uint8, body any) {
+	select {
+	case m.out <- func(c net.Conn) error { return writeControl(c, form, body) }:
+	default:
+		m.conn.Close() // 64 messages behind: it is not reading
+	}
+}
+
+func (h *Hub) read(m *member) {
+	r := wire.NewReader(m.conn, maxControl)
+	for {
+		msg, err := readControl(r)
+		if err != nil {
+			return
+		}
+		if err := h.handle(m, msg); err != nil {
+			h.refused(fmt.Errorf("the session of rank %d was ended: %w", m.rank, err))
+			return
+		}
+	}
+}
+
+func (h *Hub) handle(m *member, msg wire.Message) error {
+	switch msg.Form {
+	case msgRegister:
+		var p Peer
+		if err := json.Unmarshal(msg.Body, &p); err != nil {
+			return err
+		}
+		p.Rank = m.rank
+		h.event(h.register(m, p))
+	case msgFailed:
+		var f failure
+		if err := json.Unmarshal(msg.Body, &f); err != nil {
+			return err
+		}
+		f.Reason = oneLine(f.Reason)
+		h.mu.Lock()
+		m.failed = true
+		h.mu.Unlock()
+		h.event(Event{Kind: Failed, Rank: m.rank, Host: m.peer.Host, Pid: m.peer.Pid, Code: f.Code, Reason: f.Reason})
+		h.mu.Lock()
+		m.tell(msgAck, nil)
+		h.tellDown(m.rank, f)
+		h.mu.Unlock()
+	case msgFinalized:
+		h.event(Event{Kind: Finalized, Rank: m.rank, Host: m.peer.Host, Pid: m.peer.Pid})
+		h.finalize(m)
+	default:
+		return fmt.Errorf("%w: control message %d", wire.ErrFrame, msg.Form)
+	}
+	return nil
+}
+
+func (h *Hub) register(m *member, p Peer) Event {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	m.peer = p
+	if !m.registered {
+		m.registered = true
+		h.joined++
+	}
+	if h.joined == h.cfg.Size {
+		h.expire.Stop()
+		table := make([]Peer, 0, h.cfg.Size)
+		for _, m := range h.members {
+			if m.gone { // it registered and left again: its Down is on the way
+				return Event{Kind: Joined, Rank: p.Rank, Host: p.Host, Pid: p.Pid}
+			}
+			table = append(table, m.peer)
+		}
+		h.tellAll(-1, msgTable, table)
+	}
+	return Event{Kind: Joined, Rank: p.Rank, Host: p.Host, Pid: p.Pid}
+}
+
+func (h *Hub) finalize(m *member) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !m.finalized {
+		m.finalized = true
+		h.finalized++
+	}
+	if h.finalized == h.cfg.Size {
+		h.tellAll(-1, msgEnd, nil)
+	}
+}
+
+// lost deals with the end of m's session.
+func (h *Hub) lost(m *member) {
+	h.mu.Lock()
+	m.gone = true
+	if h.sessions--; h.sessions == 0 && h.closing {
+		close(h.idle)
+	}
+	inOrder := m.failed || m.finalized || h.closed
+	down := h.down[m.rank]
+	h.mu.Unlock()
+	if inOrder {
+		return
+	}
+	h.event(Event{Kind: Lost, Rank: m.rank, Host: m.peer.Host, Pid: m.peer.Pid})
+	if down {
+		return
+	}
+	time.AfterFunc(h.cfg.Grace, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.tellDown(m.rank, failure{Reason: Vanished})
+	})
+}
+
+// tellDown tells the others once that rank is gone. The caller holds h.mu.
+func (h *Hub) tellDown(rank int, f failure) {
+	if rank < 0 || rank >= h.cfg.Size || h.down[rank] || h.closed {
+		return
+	}
+	h.down[rank] = true
+	d := Down{Rank: rank, Cause: oneLine(f.Reason), Aborted: f.Aborted}
+	if m := h.members[rank]; m != nil {
+		d.Host = m.peer.Host
+	}
+	h.tellAll(rank, msgDown, d)
+}
+
+// tellAll queues a message for every rank but one. The caller holds h.mu.
+func (h *Hub) tellAll(except int, form uint8, body any) {
+	for r, m := range h.members {
+		if m != nil && !m.gone && r != except {
+			m.tell(form, body)
+		}
+	}
+}
+
+// timeout ends a job whose ranks did not all come.
+func (h *Hub) timeout() {
+	h.mu.Lock()
+	var missing []string
+	for r, m := range h.members {
+		if m == nil || !m.registered {
+			missing = append(missing, strconv.Itoa(r))
+		}
+	}
+	if len(missing) == 0 || h.closed {
+		h.mu.Unlock()
+		return
+	}
+	reason := fmt.Sprintf("missing ranks: %s of %d did not join within %v", strings.Join(missing, ","), h.cfg.Size, h.cfg.Timeout)
+	h.tellAll(-1, msgDown, Down{Rank: -1, Cause: reason})
+	h.mu.Unlock()
+	h.event(Event{Kind: Missing, Rank: -1, Reason: reason})
+}
+
+func (h *Hub) event(e Event) {
+	if h.cfg.OnEvent == nil {
+		return
+	}
+	h.events.Lock()
+	defer h.events.Unlock()
+	h.cfg.OnEvent(e)
+}
+
+// refused passes on the first few, then one in a hundred.
+func (h *Hub) refused(err error) {
+	h.mu.Lock()
+	h.refusals++
+	n, closed := h.refusals, h.closed
+	h.mu.Unlock()
+	if h.cfg.OnRefused != nil && !closed && (n <= 3 || n%100 == 0) {
+		h.cfg.OnRefused(err)
+	}
+}
+
+// Host returns this machine's name, for people.
+func Host() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return "localhost"
+	}
+	return name
+}
+
+// hostID tells machines apart that share a name, and containers that share a
+// kernel.
+func hostID() string {
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		boot = nil // elsewhere the name alone must do
+	}
+	return Host() + "/" + strings.TrimSpace(string(boot))
+}

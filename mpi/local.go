@@ -1,0 +1,85 @@
+package mpi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/dlprun/dlp/mpi/internal/transport/mem"
+	"github.com/dlprun/dlp/mpi/launch"
+)
+
+// localJob is a job whose ranks are goroutines of this process.
+type localJob struct {
+	engines []*engine
+	cancel  context.CancelCauseFunc
+
+	mu     sync.Mutex
+	failed []error // by rank: why it failed by itself
+}
+
+// RunLocal runs n ranks as goroutines of this process: run is called once for
+// each, with the world. It blocks until all have returned. It is meant for
+// tests, examples, and programs that want ranks without processes.
+//
+// If a rank returns an error, panics or calls Abort, ctx ends and the calls of
+// the others fail with a RankError. RunLocal then returns the errors of the ranks
+// that failed by themselves, joined, each with its rank.
+func RunLocal(ctx context.Context, n int, run func(ctx context.Context, c *Comm) error) error {
+	if n < 1 {
+		return fmt.Errorf("mpi: RunLocal: n is %d; a job has 1 rank or more", n)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	l := &localJob{cancel: cancel, failed: make([]error, n)}
+	worlds := make([]*Comm, n)
+	host := launch.Host()
+	for r, t := range mem.New(n) {
+		j := &job{backend: "inproc", size: n, peers: make([]launch.Peer, n), local: l}
+		for p := range j.peers {
+			j.peers[p] = launch.Peer{Rank: p, Host: host}
+		}
+		worlds[r] = j.world(newEngine(t, r, n, j.host), r)
+		l.engines = append(l.engines, worlds[r].engine)
+	}
+	var ranks sync.WaitGroup
+	for _, c := range worlds {
+		ranks.Go(func() {
+			err := protect(ctx, c, run)
+			if err == nil && !c.job.finalized.Load() {
+				err = c.finalize(ctx, "the end of RunLocal")
+			}
+			if err != nil {
+				l.fail(c.rank, err)
+			}
+			c.engine.close(ErrFinalized)
+		})
+	}
+	ranks.Wait()
+	return errors.Join(l.failed...)
+}
+
+// fail records that a rank failed, unless it did because another had, and ends
+// the job.
+func (l *localJob) fail(rank int, err error) {
+	l.mu.Lock()
+	var gone *RankError
+	if consequence := errors.As(err, &gone) && gone.Rank >= 0 && l.failed[gone.Rank] != nil; !consequence && l.failed[rank] == nil {
+		l.failed[rank] = fmt.Errorf("rank %d: %w", rank, err)
+	}
+	l.mu.Unlock()
+	gone = &RankError{Rank: rank, Host: l.engines[rank].host(rank), Err: err}
+	for r, e := range l.engines {
+		if r != rank {
+			e.fail(gone)
+		}
+	}
+	l.cancel(gone)
+}
+
+func (l *localJob) abort(rank, code int, reason string) {
+	err := fmt.Errorf("%w with status %d: %s", ErrAborted, code, reason)
+	l.fail(rank, err)
+	l.engines[rank].fail(&RankError{Rank: rank, Err: err})
+}
