@@ -2,6 +2,7 @@ package mpi
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -157,22 +158,13 @@ func (j *job) listen(found launch.Job) (launch.Peer, []net.Listener, error) {
 	self := launch.Peer{Rank: found.Rank}
 	var listeners []net.Listener
 	if found.Transport != "tcp" {
-		folder, isUnix := strings.CutPrefix(found.Rendezvous, "unix:")
-		folder = filepath.Dir(folder)
-		if !isUnix {
-			var err error
-			if folder, err = os.MkdirTemp("", "dlp-"); err != nil { // mode 0700
-				return self, nil, err
-			}
-			j.folder = folder
-		}
-		self.Unix = filepath.Join(folder, strconv.Itoa(found.Rank))
-		ln, err := net.Listen("unix", self.Unix)
+		ln, err := j.listenUnix(found)
 		if err != nil {
 			return self, nil, err
 		}
+		self.Unix = ln.Addr().String()
 		listeners = append(listeners, ln)
-		if isUnix || found.Transport == "unix" {
+		if strings.HasPrefix(found.Rendezvous, "unix:") || found.Transport == "unix" {
 			return self, listeners, nil
 		}
 	}
@@ -186,6 +178,25 @@ func (j *job) listen(found launch.Job) (launch.Peer, []net.Listener, error) {
 	}
 	closeAll(listeners)
 	return self, nil, err
+}
+
+// listenUnix opens a unix socket: beside the hub's, if that is one; else, on
+// Linux, one without a file, which leaves nothing behind however the rank ends;
+// elsewhere one in a folder of its own.
+func (j *job) listenUnix(found launch.Job) (net.Listener, error) {
+	folder, beside := strings.CutPrefix(found.Rendezvous, "unix:")
+	if beside {
+		return net.Listen("unix", filepath.Join(filepath.Dir(folder), strconv.Itoa(found.Rank)))
+	}
+	if runtime.GOOS == "linux" {
+		return net.Listen("unix", "@dlp-"+rand.Text())
+	}
+	folder, err := os.MkdirTemp("", "dlp-") // mode 0700
+	if err != nil {
+		return nil, err
+	}
+	j.folder = folder
+	return net.Listen("unix", filepath.Join(folder, strconv.Itoa(found.Rank)))
 }
 
 // addresses says where each rank is reached: by its unix socket on this host,
