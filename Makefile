@@ -1,0 +1,71 @@
+# What people and CI type. `make` alone lists the targets.
+
+GO   ?= go
+BIN  := bin
+# How often the concurrent tests run in `make test`.
+COUNT ?= 50
+# Packages whose tests are about concurrency.
+CONCURRENT := ./mpi/internal/... ./mpi/launch ./mpi ./split ./gather ./cmd/dlprun
+
+.PHONY: help build test unit race repeat contract examples lint vuln cross fuzz bench demo clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## dlprun and the examples, into bin/
+	CGO_ENABLED=0 $(GO) build -o $(BIN)/ ./cmd/... ./examples/...
+
+demo: build ## count the words of Go's sources on 4 ranks and check the answer
+	$(BIN)/dlprun -np 4 $(BIN)/wordfreq -check
+
+test: lint build unit race repeat contract examples ## everything that must hold
+
+unit: ## all tests once, fuzz seeds and Examples included
+	$(GO) test ./...
+
+race: ## all tests once under the race detector
+	$(GO) test -race -timeout 20m ./...
+
+repeat: ## the concurrent tests COUNT times, under the race detector, short forms
+	$(GO) test -race -short -count=$(COUNT) -timeout 20m $(CONCURRENT)
+
+contract: ## a module of its own that uses every name of the public API
+	cd contract && $(GO) vet ./... && $(GO) run .
+
+examples: build ## each example at 1, 2 and 3 ranks, checking its own answer
+	for n in 1 2 3; do \
+		$(BIN)/dlprun -np $$n --progress off $(BIN)/wordfreq -check docs && \
+		$(BIN)/dlprun -np $$n --progress off $(BIN)/typecheck -check split && \
+		$(BIN)/dlprun -np $$n --progress off $(BIN)/pi -check -items 20 -darts 1000 || exit 1; \
+	done
+
+lint: ## gofmt, go vet, staticcheck, govulncheck
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt would change: $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	@$(MAKE) --no-print-directory vuln
+
+vuln: ## govulncheck, where its database can be reached
+	@out=$$($(GO) tool govulncheck ./... 2>&1); status=$$?; \
+	case $$out in \
+	*"fetching vulnerabilities"*) echo "govulncheck: NOT RUN, its database can't be reached from here";; \
+	*) test $$status -eq 0 || { echo "$$out"; exit $$status; };; \
+	esac
+
+cross: ## everything compiles for the other systems
+	GOOS=darwin GOARCH=arm64 $(GO) build ./...
+	GOOS=windows GOARCH=amd64 $(GO) build ./...
+	GOOS=linux GOARCH=arm64 $(GO) build ./...
+
+fuzz: ## each fuzz target for FUZZTIME
+	@for p in $$($(GO) list ./...); do \
+		for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+			echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(or $(FUZZTIME),20s) $$p || exit 1; \
+		done; \
+	done
+
+bench: ## the Go benchmarks, with allocations
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+clean: ## what the other targets have made
+	rm -rf $(BIN)

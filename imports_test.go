@@ -1,0 +1,88 @@
+// Package dlp_test holds what is true of the module as a whole.
+package dlp_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const module = "github.com/dlprun/dlp/"
+
+// allowed says which packages of this module each package may import. Imports
+// point one way: what is not listed is not allowed.
+var allowed = map[string][]string{
+	"internal/codec":                       {},
+	"mpi/internal/wire":                    {},
+	"mpi/internal/auth":                    {},
+	"mpi/internal/transport":               {"mpi/internal/wire"},
+	"mpi/internal/transport/mem":           {"mpi/internal/transport", "mpi/internal/wire"},
+	"mpi/internal/transport/sock":          {"mpi/internal/auth", "mpi/internal/transport", "mpi/internal/wire"},
+	"mpi/internal/transport/transporttest": {"mpi/internal/transport", "mpi/internal/wire"},
+	"mpi/launch":                           {"mpi/internal/auth", "mpi/internal/wire"},
+	"mpi": {"internal/codec", "mpi/launch", "mpi/internal/transport", "mpi/internal/transport/mem",
+		"mpi/internal/transport/sock", "mpi/internal/wire"},
+	"mpi/mpitest":        {"mpi", "mpi/launch"},
+	"split":              {"internal/codec", "mpi"},
+	"gather":             {"internal/codec", "mpi"},
+	"cmd/dlprun":         {"mpi/launch"},
+	"examples/wordfreq":  {"gather", "mpi", "split"},
+	"examples/typecheck": {"mpi", "split"},
+	"examples/pi":        {"mpi", "split"},
+}
+
+// dependencies are the modules that packages which ship may use.
+var dependencies = []string{
+	"github.com/spf13/pflag", "github.com/schollz/progressbar/v3", "golang.org/x/sys", "golang.org/x/term",
+}
+
+// testing packages may use these too.
+var testDependencies = []string{"github.com/stretchr/testify", "go.uber.org/goleak"}
+
+func TestImportsPointOneWay(t *testing.T) {
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports,Standard", "./...").Output()
+	require.NoError(t, err)
+	seen := 0
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p struct {
+			ImportPath string
+			Imports    []string
+		}
+		err := dec.Decode(&p)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		require.NoError(t, err)
+		name := strings.TrimPrefix(p.ImportPath, module)
+		if p.ImportPath+"/" == module || strings.Contains(name, "testdata/") {
+			continue
+		}
+		may, listed := allowed[name]
+		if !listed {
+			t.Errorf("%s is not in the table of allowed imports", name)
+		}
+		seen++
+		others := dependencies
+		if strings.HasSuffix(name, "test") {
+			others = append(slices.Clone(others), testDependencies...)
+		}
+		for _, path := range p.Imports {
+			own, ours := strings.CutPrefix(path, module)
+			switch {
+			case ours && !slices.Contains(may, own):
+				t.Errorf("%s imports %s", name, own)
+			case !ours && strings.Contains(strings.Split(path, "/")[0], "."):
+				if !slices.ContainsFunc(others, func(m string) bool { return path == m || strings.HasPrefix(path, m+"/") }) {
+					t.Errorf("%s imports %s, which is no dependency of this module", name, path)
+				}
+			}
+		}
+	}
+	require.Equal(t, len(allowed), seen, "packages that exist, of those in the table")
+}
