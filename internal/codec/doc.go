@@ -1,0 +1,18 @@
+// Package codec turns typed values into bytes and back.
+//
+// [Encode] and [Decode] carry one value in one message. A [Writer] and a
+// [Reader] carry many values of one type: type information travels once, which
+// makes a small record some thirty times cheaper.
+//
+// Values travel as gob, which says nothing about what it leaves behind: it
+// drops unexported, chan and func fields without a word. So every type is
+// checked before its first journey; see [Check]. What remains of gob's manners:
+// inside a value, a pointer to a zero value arrives as nil, an empty slice as
+// nil, shared pointers arrive as copies, and a time.Time loses its monotonic
+// reading. At the top, nil stays nil and empty stays empty.
+//
+// Numbers, bools, strings and slices of numbers take a shorter way: their
+// memory is the message, in little-endian order and with 64-bit ints. On
+// machines whose memory looks different they travel as gob, and a message that
+// cannot be read there is an error.
+package codec
