@@ -4,6 +4,7 @@ import (
 	"context"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,11 +24,20 @@ type call struct {
 }
 
 // callLog remembers the latest calls on a communicator, and what others have
-// asked about calls that this rank has not made yet.
+// asked about the latest, and about calls that this rank has not made yet.
 type callLog struct {
-	seq   uint64
-	notes [64]string // of call seq at seq%64
-	asked []wire.Message
+	seq    uint64
+	notes  [64]string // of call seq at seq%64
+	asked  []wire.Message
+	gaveUp uint64 // the last call that this rank has given up
+}
+
+// remember keeps a question, one of each rank and call.
+func (l *callLog) remember(m wire.Message) {
+	same := func(n wire.Message) bool { return n.Src == m.Src && n.Seq == m.Seq }
+	if !slices.ContainsFunc(l.asked, same) {
+		l.asked = append(l.asked, m)
+	}
 }
 
 // note returns what this rank called as number seq, if it has and remembers.
@@ -56,6 +66,7 @@ func (c *Comm) beginAt(op, args, site string) (*call, error) {
 	if e.err != nil {
 		return nil, withOp(e.err, op)
 	}
+	b.coll = slices.DeleteFunc(b.coll, func(m wire.Message) bool { return m.Seq < k.seq }) // of calls that failed
 	for i := range b.coll {
 		if b.coll[i].Seq == k.seq {
 			e.compare(b, &b.coll[i])
@@ -66,7 +77,8 @@ func (c *Comm) beginAt(op, args, site string) (*call, error) {
 	for _, m := range asked {
 		if m.Seq == k.seq {
 			e.compare(b, &m)
-		} else {
+		}
+		if m.Seq >= k.seq {
 			b.calls.asked = append(b.calls.asked, m)
 		}
 	}
@@ -76,14 +88,48 @@ func (c *Comm) beginAt(op, args, site string) (*call, error) {
 // send sends one message of the call to a rank of the communicator.
 func (k *call) send(ctx context.Context, dst int, step Tag, form uint8, body []byte) error {
 	m := wire.Message{Kind: wire.Collective, Form: form, Tag: int32(step), Comm: k.c.id, Seq: k.seq, Note: k.note, Body: body}
-	return k.c.engine.send(ctx, k.op, k.c.world(dst), &m)
+	err := k.c.engine.send(ctx, k.op, k.c.world(dst), &m)
+	if err != nil {
+		k.giveUp()
+	}
+	return err
 }
 
 // recv receives one.
 func (k *call) recv(ctx context.Context, src int, step Tag) (wire.Message, error) {
-	return k.c.engine.recv(ctx, want{
-		kind: wire.Collective, comm: k.c.id, src: k.c.world(src), tag: step, seq: k.seq, op: k.op, note: k.note, size: -1, last: k.last,
+	m, err := k.c.engine.recv(ctx, want{
+		kind: wire.Collective, comm: k.c.id, src: k.c.world(src), tag: step, seq: k.seq, op: k.op, note: k.note, size: -1, last: k.last, born: k.c.born,
 	})
+	if err != nil {
+		k.giveUp()
+	}
+	return m, err
+}
+
+// giveUp notes that the call ends without having sent all that it should, as
+// its ctx has ended: those who wait for that are told so when they ask.
+func (k *call) giveUp() {
+	e := k.c.engine
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	b := e.inbox(k.c.id)
+	if e.err != nil || b.calls.gaveUp == k.seq {
+		return
+	}
+	b.calls.gaveUp = k.seq
+	for _, m := range b.calls.asked {
+		e.answerGivenUp(b, &m)
+	}
+}
+
+// answerGivenUp tells a rank that waits in a call which this one gave up. The
+// caller holds e.mu.
+func (e *engine) answerGivenUp(b *inbox, m *wire.Message) {
+	if note, ok := b.calls.note(m.Seq); ok && m.Seq == b.calls.gaveUp {
+		what, site, _ := strings.Cut(note, "\x00")
+		reply := wire.Message{Kind: wire.Mismatch, Comm: m.Comm, Seq: m.Seq, Note: what + ", and gave it up,\x00" + site}
+		go e.t.Send(context.Background(), m.Src, &reply)
+	}
 }
 
 // foreseen reports whether a collective message may be filed: it belongs to a
@@ -126,15 +172,17 @@ func (e *engine) mismatch(m *wire.Message, own string) error {
 }
 
 // asked answers a rank that has been waiting for this one. The caller holds e.mu.
-func (e *engine) asked(b *inbox, m wire.Message) {
+func (e *engine) asked(m wire.Message) {
 	if wire.Kind(m.Form) == wire.Collective {
-		if m.Seq > b.calls.seq {
-			b.calls.asked = append(b.calls.asked, m)
-		} else {
-			e.compare(b, &m)
+		b := e.inbox(m.Comm)
+		if m.Seq >= b.calls.seq {
+			b.calls.remember(m)
+		}
+		if e.compare(b, &m) {
+			e.answerGivenUp(b, &m)
 		}
 	}
-	e.owed = append(e.owed, m.Src)
+	e.owed[m.Src] = true
 	e.sayLeft()
 }
 
@@ -153,10 +201,12 @@ func (e *engine) sayLeft() {
 	if !e.leaving || e.private > 0 {
 		return
 	}
-	for _, r := range e.owed {
-		go e.t.Send(context.Background(), r, &wire.Message{Kind: wire.Left}) // it may have left too
+	for r, owed := range e.owed {
+		if owed {
+			go e.t.Send(context.Background(), r, &wire.Message{Kind: wire.Left}) // it may have left too
+		}
 	}
-	e.owed = nil
+	clear(e.owed)
 }
 
 // sameCall compares two notes without the places of the calls.

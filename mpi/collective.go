@@ -26,7 +26,18 @@ func beginTyped[T any](c *Comm, op string, root int, skip int) (*call, error) {
 	return k, nil
 }
 
-func typeName[T any]() string { return reflect.TypeFor[T]().String() }
+// maxTypeName keeps a note well below what a frame takes.
+const maxTypeName = 512
+
+// typeName names T for people, and tells it from other types: a name that is
+// too long, of a struct without a name, is cut and ends in a digest of the rest.
+func typeName[T any]() string {
+	name := reflect.TypeFor[T]().String()
+	if len(name) > maxTypeName {
+		name = name[:maxTypeName] + "... " + strconv.FormatUint(mix(0, 0, name), 16)
+	}
+	return name
+}
 
 // payload is an encoded value on its way.
 type payload struct {

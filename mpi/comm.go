@@ -36,6 +36,7 @@ type Comm struct {
 	id     uint64
 	rank   int
 	group  []int // world ranks, by rank
+	born   *call // the call that made it; nil: the world
 	hidden bool  // made by Private
 }
 
@@ -147,7 +148,7 @@ func (c *Comm) Free() {
 // parent, the number of the call and what alone, so that all ranks agree on it
 // without a word: 64 bits, which two communicators of one job share about never.
 func (c *Comm) derive(k *call, what string, group []int) *Comm {
-	d := &Comm{engine: c.engine, job: c.job, id: mix(c.id, k.seq, what), group: group}
+	d := &Comm{engine: c.engine, job: c.job, id: mix(c.id, k.seq, what), group: group, born: k}
 	for r, w := range group {
 		if w == c.engine.rank {
 			d.rank = r

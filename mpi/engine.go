@@ -30,7 +30,7 @@ type engine struct {
 	left    []bool        // ranks that have said Left
 	leaving bool          // this rank is in Finalize
 	private int           // communicators that a library still works on
-	owed    []int         // ranks that wait for this one, to be told when it leaves
+	owed    []bool        // ranks that wait for this one, to be told when it leaves
 }
 
 // inbox holds what has arrived for one communicator and was not asked for yet,
@@ -51,6 +51,7 @@ type want struct {
 	note string // for those who are asked: what is called, and where
 	size int    // at most so many bytes, if 0 or more: a longer message is left where it is
 	from []int  // the world ranks that AnySource stands for
+	born *call  // the call that made the communicator
 	last bool   // this is Finalize: those who have left are no reason to give up
 }
 
@@ -62,7 +63,10 @@ func (w *want) fits(m *wire.Message) bool {
 }
 
 func newEngine(t transport.Transport, rank, size int, host func(int) string) *engine {
-	return &engine{t: t, rank: rank, size: size, host: host, inboxes: map[uint64]*inbox{}, dead: make(chan struct{}), left: make([]bool, size)}
+	return &engine{
+		t: t, rank: rank, size: size, host: host, inboxes: map[uint64]*inbox{},
+		dead: make(chan struct{}), left: make([]bool, size), owed: make([]bool, size),
+	}
 }
 
 // inbox returns comm's, made on first use. The caller holds e.mu.
@@ -109,11 +113,10 @@ func (e *engine) send(ctx context.Context, op string, dst int, m *wire.Message) 
 	if err := e.failed(op); err != nil {
 		return err
 	}
-	err := e.t.Send(ctx, dst, m)
-	if err == nil || ctx.Err() != nil {
-		return err
+	if err := e.t.Send(ctx, dst, m); err != nil {
+		return e.broken(ctx, op, err)
 	}
-	return e.broken(ctx, op, err)
+	return nil
 }
 
 // recv blocks until a message that fits w has come.
@@ -138,6 +141,9 @@ func (e *engine) recv(ctx context.Context, w want) (wire.Message, error) {
 			self = e.wait(&w)
 		}
 		if err := e.sleep(ctx, self); err != nil {
+			if e.err != nil { // that may be why ctx ended
+				err = withOp(e.err, w.op)
+			}
 			return wire.Message{}, err
 		}
 	}
@@ -165,12 +171,12 @@ func (e *engine) sleep(ctx context.Context, self *waiter) error {
 	switch {
 	case err == nil:
 		e.dispatch(m)
-	case ctx.Err() != nil:
-		return err
-	case errors.As(err, &gone):
+	case errors.As(err, &gone): // said only once: it counts even if ctx has ended
 		e.mu.Unlock()
 		e.peerGone(ctx, gone)
 		e.mu.Lock()
+	case ctx.Err() != nil:
+		return err
 	default:
 		e.failLocked(err)
 	}
@@ -206,19 +212,19 @@ func (e *engine) hopeless(w *want) error {
 
 // dispatch files m and wakes whom it is for. The caller holds e.mu.
 func (e *engine) dispatch(m wire.Message) {
-	b := e.inbox(m.Comm)
 	switch m.Kind {
 	case wire.User:
+		b := e.inbox(m.Comm)
 		b.user = append(b.user, m)
 	case wire.Collective:
-		if e.foreseen(b, &m) {
+		if b := e.inbox(m.Comm); e.foreseen(b, &m) {
 			b.coll = append(b.coll, m)
 		}
 	case wire.Ask:
-		e.asked(b, m)
+		e.asked(m)
 		return
 	case wire.Mismatch:
-		e.mismatched(b, &m)
+		e.mismatched(e.inbox(m.Comm), &m)
 		return
 	case wire.Left:
 		e.left[m.Src] = true
@@ -237,10 +243,8 @@ func (e *engine) dispatch(m wire.Message) {
 // fail makes every call, blocked or to come, return err. The first one counts.
 func (e *engine) fail(err error) {
 	e.mu.Lock()
+	defer e.mu.Unlock()
 	e.failLocked(err)
-	e.mu.Unlock()
-	// Whoever reads is in the transport: a message to oneself gets him out.
-	e.t.Send(context.Background(), e.rank, &wire.Message{Kind: wire.Wake}) // an error: closed, so he is out
 }
 
 func (e *engine) failLocked(err error) {
@@ -249,6 +253,9 @@ func (e *engine) failLocked(err error) {
 		close(e.dead)
 	}
 	e.wakeAll()
+	if e.reading { // he is in the transport: a message to oneself, which never blocks, gets him out
+		e.t.Send(context.Background(), e.rank, &wire.Message{Kind: wire.Wake}) // an error: closed, so he is out
+	}
 }
 
 func (e *engine) failed(op string) error {
@@ -275,7 +282,7 @@ func (e *engine) peerGone(ctx context.Context, gone *transport.PeerError) {
 	e.fail(&RankError{Rank: gone.Rank, Host: e.host(gone.Rank), Err: gone.Err})
 }
 
-// broken turns a transport's error into what a caller understands.
+// broken turns the error of a transport's Send into what a caller understands.
 func (e *engine) broken(ctx context.Context, op string, err error) error {
 	var gone *transport.PeerError
 	if errors.As(err, &gone) {

@@ -40,7 +40,7 @@ func (e *RankError) Unwrap() error { return e.Err }
 // collective operations where both should have called the same.
 type MismatchError struct {
 	Seq   uint64    // the how manieth collective call on the communicator it is, from 1
-	Ranks [2]int    // in the communicator
+	Ranks [2]int    // in the world
 	Calls [2]string // what each of them called, as "Bcast(root 0, int) at main.go:12"
 }
 

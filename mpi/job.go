@@ -2,19 +2,16 @@ package mpi
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strconv"
-	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/dlprun/dlp/mpi/internal/transport/mem"
-	"github.com/dlprun/dlp/mpi/internal/transport/sock"
 	"github.com/dlprun/dlp/mpi/launch"
 )
 
@@ -25,6 +22,7 @@ type job struct {
 	peers     []launch.Peer   // by rank
 	session   *launch.Session // nil: no other process takes part
 	hub       *launch.Hub     // nil: somebody else's
+	meeting   launch.Meeting  // nil: no other process takes part
 	folder    string          // of the unix socket, if it is this rank's own
 	local     *localJob       // nil: ranks are processes
 	finalized atomic.Bool
@@ -59,10 +57,14 @@ func Init(ctx context.Context) (*Comm, error) {
 			return nil, fmt.Errorf("mpi: %w", err)
 		}
 	}
-	if found.Size == 1 && !found.Hosted {
+	if found.Warning != "" {
+		fmt.Fprintln(os.Stderr, "dlp: "+found.Warning)
+	}
+	if found.Meeting == nil {
 		return single(), nil
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, found.InitTimeout, fmt.Errorf("not all %d ranks joined within %v (DLP_INIT_TIMEOUT)", found.Size, found.InitTimeout))
+	// A second more than the hub waits, which knows who is missing.
+	ctx, cancel := context.WithTimeoutCause(ctx, found.InitTimeout+time.Second, fmt.Errorf("not all %d ranks joined within %v (DLP_INIT_TIMEOUT)", found.Size, found.InitTimeout))
 	defer cancel()
 	c, err := join(ctx, found)
 	if err != nil {
@@ -83,140 +85,6 @@ func (j *job) world(e *engine, rank int) *Comm {
 		c.group[r] = r
 	}
 	return c
-}
-
-// join meets the other ranks.
-func join(ctx context.Context, found launch.Job) (_ *Comm, err error) {
-	j := &job{backend: "embedded", size: found.Size}
-	defer func() {
-		if err != nil {
-			j.release()
-		}
-	}()
-	if found.Rank == 0 && !found.Hosted {
-		if j.hub, err = hostHub(found); err != nil {
-			return nil, err
-		}
-	}
-	if j.session, err = launch.Join(ctx, found); err != nil {
-		return nil, err
-	}
-	self, listeners, err := j.listen(found)
-	if err != nil {
-		return nil, err
-	}
-	started := make(chan struct{})
-	var e *engine
-	down := func(d launch.Down) { <-started; e.fail(downError(d)) }
-	if j.peers, err = j.session.Register(ctx, self, down); err != nil {
-		closeAll(listeners)
-		return nil, err
-	}
-	addrs, err := addresses(j.peers, found)
-	if err != nil {
-		closeAll(listeners)
-		return nil, err
-	}
-	e = newEngine(sock.New(sock.Config{
-		Rank: found.Rank, Secret: found.Secret, Build: found.Build, Peers: addrs, Listeners: listeners,
-	}), found.Rank, found.Size, j.host)
-	close(started)
-	go j.watchHub(e, found.Hosted)
-	c := j.world(e, found.Rank)
-	shareProcessors(c.LocalSize())
-	return c, nil
-}
-
-// hostHub lets rank 0 host the meeting place where no launcher does.
-func hostHub(found launch.Job) (*launch.Hub, error) {
-	failed := false
-	hub, err := launch.ListenHub(found.Rendezvous, launch.HubConfig{
-		Size: found.Size, Secret: found.Secret, Timeout: found.InitTimeout,
-		OnEvent: func(e launch.Event) {
-			switch e.Kind {
-			case launch.Lost:
-				e.Reason = launch.Vanished
-			case launch.Failed:
-			default:
-				return
-			}
-			if !failed { // what comes after the first is mostly its consequence
-				fmt.Fprintf(os.Stderr, "dlp: rank %d%s: %s\n", e.Rank, in(e.Host), e.Reason)
-			}
-			failed = true
-		},
-		OnRefused: func(err error) { fmt.Fprintf(os.Stderr, "dlp: rank 0: %v\n", err) },
-	})
-	if err != nil {
-		return nil, fmt.Errorf("rank 0 can't listen at DLP_RENDEZVOUS: %w; choose another address", err)
-	}
-	return hub, nil
-}
-
-// listen opens what other ranks will connect to.
-func (j *job) listen(found launch.Job) (launch.Peer, []net.Listener, error) {
-	self := launch.Peer{Rank: found.Rank}
-	var listeners []net.Listener
-	if found.Transport != "tcp" {
-		ln, err := j.listenUnix(found)
-		if err != nil {
-			return self, nil, err
-		}
-		self.Unix = ln.Addr().String()
-		listeners = append(listeners, ln)
-		if strings.HasPrefix(found.Rendezvous, "unix:") || found.Transport == "unix" {
-			return self, listeners, nil
-		}
-	}
-	ip, err := launch.ListenIP(found.Interface, j.session.LocalIP())
-	if err == nil {
-		var ln net.Listener
-		if ln, err = net.Listen("tcp", net.JoinHostPort(ip, "0")); err == nil {
-			self.TCP = []string{ln.Addr().String()}
-			return self, append(listeners, ln), nil
-		}
-	}
-	closeAll(listeners)
-	return self, nil, err
-}
-
-// listenUnix opens a unix socket: beside the hub's, if that is one; else, on
-// Linux, one without a file, which leaves nothing behind however the rank ends;
-// elsewhere one in a folder of its own.
-func (j *job) listenUnix(found launch.Job) (net.Listener, error) {
-	folder, beside := strings.CutPrefix(found.Rendezvous, "unix:")
-	if beside {
-		return net.Listen("unix", filepath.Join(filepath.Dir(folder), strconv.Itoa(found.Rank)))
-	}
-	if runtime.GOOS == "linux" {
-		return net.Listen("unix", "@dlp-"+rand.Text())
-	}
-	folder, err := os.MkdirTemp("", "dlp-") // mode 0700
-	if err != nil {
-		return nil, err
-	}
-	j.folder = folder
-	return net.Listen("unix", filepath.Join(folder, strconv.Itoa(found.Rank)))
-}
-
-// addresses says where each rank is reached: by its unix socket on this host,
-// by TCP elsewhere.
-func addresses(peers []launch.Peer, found launch.Job) ([][]sock.Addr, error) {
-	here := peers[found.Rank].HostID
-	all := make([][]sock.Addr, len(peers))
-	for r, p := range peers {
-		if p.HostID == here && p.Unix != "" {
-			all[r] = append(all[r], sock.Addr{Network: "unix", Address: p.Unix})
-			continue
-		}
-		for _, a := range p.TCP {
-			all[r] = append(all[r], sock.Addr{Network: "tcp", Address: a})
-		}
-		if len(all[r]) == 0 {
-			return nil, fmt.Errorf("rank %d on %s can't be reached from rank %d on %s by unix sockets; set DLP_TRANSPORT=auto and a rendezvous of the form host:port", r, p.Host, found.Rank, peers[found.Rank].Host)
-		}
-	}
-	return all, nil
 }
 
 func downError(d launch.Down) error {
@@ -273,14 +141,36 @@ func (c *Comm) finalize(ctx context.Context, site string) error {
 		err = k.barrier(ctx)
 	}
 	if err == nil && c.job.session != nil {
-		if err = c.job.session.Finalize(ctx); err != nil {
-			err = fmt.Errorf("mpi: Finalize: %w", err)
-		}
+		err = c.lastWord(ctx)
 	}
+	status := 0
 	if err != nil {
 		c.job.tell(1, trimPrefix(err), false)
+		status = 1
 	}
-	return errors.Join(err, c.engine.close(ErrFinalized), c.job.release())
+	return errors.Join(err, c.engine.close(ErrFinalized), c.job.release(status))
+}
+
+// lastWord tells the hub that this rank is done and waits until all are. One
+// may still die on the way: the hub says so, and never that all are done.
+func (c *Comm) lastWord(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case <-c.engine.dead:
+			cancel(c.engine.failed("Finalize"))
+		case <-ctx.Done():
+		}
+	}()
+	err := c.job.session.Finalize(ctx)
+	if err == nil {
+		return nil
+	}
+	if failed := c.engine.failed("Finalize"); failed != nil {
+		return failed
+	}
+	return fmt.Errorf("mpi: Finalize: %w", err)
 }
 
 // tell lets the other ranks know that this one fails and why. It reports
@@ -293,9 +183,10 @@ func (j *job) tell(status int, reason string, aborted bool) bool {
 }
 
 // release gives back what the job holds beside its transport. Where this rank
-// hosts the hub, it waits until all ranks have heard how the job ended. Only
-// the first call does anything.
-func (j *job) release() (err error) {
+// hosts the hub, it waits until all ranks have heard how the job ended; then it
+// leaves the launcher's own book-keeping, with the status that this process will
+// have. Only the first call does anything.
+func (j *job) release(status int) (err error) {
 	if !j.released.CompareAndSwap(false, true) {
 		return nil
 	}
@@ -308,6 +199,9 @@ func (j *job) release() (err error) {
 	if j.folder != "" {
 		err = errors.Join(err, os.RemoveAll(j.folder))
 	}
+	if j.meeting != nil {
+		err = errors.Join(err, j.meeting.Leave(status))
+	}
 	return err
 }
 
@@ -318,10 +212,10 @@ func closeAll(listeners []net.Listener) {
 }
 
 // Abort ends the whole job at once, without waiting for anybody: this process
-// exits with code (1 if it is 0), the others are told the reason and follow. It
-// does not return.
+// exits with code (1 if that would be status 0), the others are told the reason
+// and follow. It does not return.
 func (c *Comm) Abort(code int, reason string) {
-	if code == 0 {
+	if code&0xff == 0 { // what is left of it as the status of a process
 		code = 1
 	}
 	c.job.end(c.engine.rank, code, "aborted: "+reason, true)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/dlprun/dlp/mpi/internal/transport/mem"
@@ -46,14 +47,16 @@ func RunLocal(ctx context.Context, n int, run func(ctx context.Context, c *Comm)
 	var ranks sync.WaitGroup
 	for _, c := range worlds {
 		ranks.Go(func() {
-			err := protect(ctx, c, run)
-			if err == nil && !c.job.finalized.Load() {
+			err := errGoexit
+			defer func() { // deferred, since nothing else runs after a Goexit
+				if err != nil {
+					l.fail(c.rank, err)
+				}
+				c.engine.close(ErrFinalized)
+			}()
+			if err = protect(ctx, c, run); err == nil && !c.job.finalized.Load() {
 				err = c.finalize(ctx, "the end of RunLocal")
 			}
-			if err != nil {
-				l.fail(c.rank, err)
-			}
-			c.engine.close(ErrFinalized)
 		})
 	}
 	ranks.Wait()
@@ -64,18 +67,28 @@ func RunLocal(ctx context.Context, n int, run func(ctx context.Context, c *Comm)
 // the job.
 func (l *localJob) fail(rank int, err error) {
 	l.mu.Lock()
-	var gone *RankError
-	if consequence := errors.As(err, &gone) && gone.Rank >= 0 && l.failed[gone.Rank] != nil; !consequence && l.failed[rank] == nil {
+	if !l.consequence(err) && l.failed[rank] == nil {
 		l.failed[rank] = fmt.Errorf("rank %d: %w", rank, err)
 	}
 	l.mu.Unlock()
-	gone = &RankError{Rank: rank, Host: l.engines[rank].host(rank), Err: err}
+	gone := &RankError{Rank: rank, Host: l.engines[rank].host(rank), Err: err}
 	for r, e := range l.engines {
 		if r != rank {
 			e.fail(gone)
 		}
 	}
-	l.cancel(gone)
+	l.cancel(withOp(gone, "RunLocal"))
+}
+
+// consequence reports whether err only says that another rank has failed, or
+// that ctx ended because of that. The caller holds l.mu.
+func (l *localJob) consequence(err error) bool {
+	var gone *RankError
+	if errors.As(err, &gone) {
+		return gone.Rank >= 0 && l.failed[gone.Rank] != nil
+	}
+	failed := slices.ContainsFunc(l.failed, func(err error) bool { return err != nil })
+	return failed && errors.Is(err, context.Canceled)
 }
 
 func (l *localJob) abort(rank, code int, reason string) {

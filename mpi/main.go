@@ -34,27 +34,35 @@ func Main(run func(ctx context.Context, world *Comm) error) {
 	defer signals.stop()
 	world, err := Init(ctx)
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "dlp: %s\n", trimPrefix(err))
-		os.Exit(1)
+		if told := (*toldError)(nil); !errors.As(err, &told) {
+			fmt.Fprintf(os.Stderr, "dlp: %s\n", trimPrefix(err))
+		}
+		os.Exit(signals.status())
 	}
 	returned := make(chan struct{})
 	go world.endAfterFailure(cancel, returned)
-	err = protect(ctx, world, run)
-	if err == nil {
+	err = errGoexit
+	defer func() { // deferred, since nothing else runs after a Goexit
+		close(returned)
+		if err != nil {
+			world.endWith(err, signals.status())
+		}
+	}()
+	if err = protect(ctx, world, run); err == nil {
 		err = world.finalize(ctx, "the end of Main")
 	}
-	close(returned)
-	if err != nil {
-		status := signals.status()
-		var p *panicError
-		if errors.As(err, &p) {
-			status = 2
-			fmt.Fprintf(os.Stderr, "panic: %v\n\n%s\n", p.value, p.stack)
-		} else if s := stackOf(err); s != nil {
-			fmt.Fprintf(os.Stderr, "%s\n", s)
-		}
-		world.job.end(world.engine.rank, status, trimPrefix(err), false)
+}
+
+// endWith ends this process, and the job, because of err.
+func (c *Comm) endWith(err error, status int) {
+	var p *panicError
+	if errors.As(err, &p) {
+		status = 2
+		fmt.Fprintf(os.Stderr, "panic: %v\n\n%s\n", p.value, p.stack)
+	} else if s := stackOf(err); s != nil {
+		fmt.Fprintf(os.Stderr, "%s\n", s)
 	}
+	c.job.end(c.engine.rank, status, trimPrefix(err), false)
 }
 
 // endAfterFailure ends ctx when the job has failed elsewhere, and this process
@@ -77,20 +85,19 @@ func (c *Comm) endAfterFailure(cancel context.CancelCauseFunc, returned <-chan s
 	}
 }
 
+// errGoexit is the error of a run that does not return and does not panic.
+// Nobody can stop a Goexit: whoever calls run sees to it in a defer.
+var errGoexit = errors.New("the goroutine of run was ended (runtime.Goexit)")
+
 // protect calls run and turns a panic into an error, so that the others hear of
 // it. The stack is shown as the runtime would have done.
 func protect(ctx context.Context, c *Comm, run func(context.Context, *Comm) error) (err error) {
-	returned := false
 	defer func() {
 		if v := recover(); v != nil {
 			err = &panicError{value: v, stack: debug.Stack()}
-		} else if !returned {
-			err = errors.New("the goroutine of run was ended (runtime.Goexit)")
 		}
 	}()
-	err = run(ctx, c)
-	returned = true
-	return err
+	return run(ctx, c)
 }
 
 type panicError struct {
@@ -119,7 +126,7 @@ func (j *job) end(rank, status int, reason string, aborted bool) {
 	if !j.tell(status, reason, aborted) {
 		fmt.Fprintf(os.Stderr, "dlp: rank %d%s: %s\n", rank, in(j.host(rank)), reason)
 	}
-	if err := j.release(); err != nil { // the hub waits here until all have heard
+	if err := j.release(status); err != nil { // the hub waits here until all have heard
 		fmt.Fprintf(os.Stderr, "dlp: rank %d: %v\n", rank, err)
 	}
 	os.Exit(status)

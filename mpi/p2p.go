@@ -79,7 +79,7 @@ func (c *Comm) send(ctx context.Context, op string, dst int, tag Tag, form codec
 }
 
 func (c *Comm) recv(ctx context.Context, op string, src int, tag Tag, size int) (wire.Message, Status, error) {
-	w := want{kind: wire.User, comm: c.id, src: AnySource, tag: tag, op: op, size: size, from: c.group}
+	w := want{kind: wire.User, comm: c.id, src: AnySource, tag: tag, op: op, size: size, from: c.group, born: c.born}
 	if src != AnySource {
 		if err := c.checkRank(op, "src", src); err != nil {
 			return wire.Message{}, Status{}, err

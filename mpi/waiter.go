@@ -93,11 +93,19 @@ func (w *waiter) ask() {
 	if want.src == AnySource {
 		peers = want.from
 	}
-	m := wire.Message{Kind: wire.Ask, Form: uint8(want.kind), Tag: int32(want.tag), Comm: want.comm, Seq: want.seq, Note: want.note}
+	asks := []wire.Message{{Kind: wire.Ask, Form: uint8(want.kind), Comm: want.comm, Seq: want.seq, Note: want.note}}
+	// Where another call than ours has made their communicator, they are not in this one.
+	for k := want.born; k != nil; k = k.c.born {
+		asks = append(asks, wire.Message{Kind: wire.Ask, Form: uint8(wire.Collective), Comm: k.c.id, Seq: k.seq, Note: k.note})
+	}
 	for _, r := range peers {
-		if r != e.rank {
-			// A peer that can't be reached is found out by the transport.
-			go e.t.Send(context.Background(), r, &m)
+		if r == e.rank {
+			continue
 		}
+		go func() {
+			for i := range asks {
+				e.t.Send(context.Background(), r, &asks[i]) // a peer that can't be reached is found out by the transport
+			}
+		}()
 	}
 }

@@ -67,7 +67,7 @@ func run(ctx context.Context, world *mpi.Comm, folder string, top int, check boo
 	if err != nil || !world.IsRoot() {
 		return err
 	}
-	fmt.Printf("%d files, %d different words on %d ranks\n\n", len(files), len(words), world.Size())
+	fmt.Printf("%d files, %d different words\n\n", len(files), len(words))
 	show("word", words, top)
 	show("file", byFile, top)
 	if check {

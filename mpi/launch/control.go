@@ -2,6 +2,7 @@ package launch
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -75,11 +76,13 @@ func oneLine(s string) string {
 	return s
 }
 
+var errAddress = errors.New("is no address: write unix:/path or tcp:host:port")
+
 // network splits "unix:/path" or "tcp:host:port" for package net.
 func network(addr string) (string, string, error) {
 	kind, rest, ok := strings.Cut(addr, ":")
 	if !ok || rest == "" || kind != "unix" && kind != "tcp" {
-		return "", "", fmt.Errorf("%q is no address: write unix:/path or tcp:host:port", addr)
+		return "", "", fmt.Errorf("%q %w", addr, errAddress)
 	}
 	return kind, rest, nil
 }

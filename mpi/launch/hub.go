@@ -85,6 +85,7 @@ type Hub struct {
 	joined    int       // registered
 	finalized int
 	down      []bool
+	downs     []Down // all that was told, for those who join later
 	refusals  int
 	sessions  int
 	closing   bool
@@ -99,6 +100,7 @@ type member struct {
 	out                           chan func(net.Conn) error // drained by one writer, so that a frozen rank blocks nobody
 	peer                          Peer
 	registered, failed, finalized bool
+	told                          bool // its Joined event was told
 	gone                          bool // its session is over
 }
 
@@ -156,6 +158,7 @@ func (h *Hub) Close() error {
 	h.mu.Unlock()
 	select {
 	case <-h.idle:
+	case <-h.done: // by another Close
 	case <-time.After(2 * time.Second):
 	}
 	h.mu.Lock()
@@ -168,6 +171,9 @@ func (h *Hub) Close() error {
 	h.mu.Unlock()
 	err := h.server.Listener.Close()
 	<-h.done
+	if errors.Is(err, net.ErrClosed) { // it was closed before
+		return nil
+	}
 	return err
 }
 
@@ -205,6 +211,9 @@ func (h *Hub) session(conn net.Conn, hello auth.Hello) {
 	if !taken {
 		h.members[m.rank] = m
 		h.sessions++
+		for _, d := range h.downs {
+			m.tell(msgDown, d)
+		}
 	}
 	h.mu.Unlock()
 	if taken {
@@ -261,7 +270,7 @@ func (h *Hub) handle(m *member, msg wire.Message) error {
 			return err
 		}
 		p.Rank = m.rank
-		h.event(h.register(m, p))
+		h.register(m, p)
 	case msgFailed:
 		var f failure
 		if err := json.Unmarshal(msg.Body, &f); err != nil {
@@ -285,26 +294,42 @@ func (h *Hub) handle(m *member, msg wire.Message) error {
 	return nil
 }
 
-func (h *Hub) register(m *member, p Peer) Event {
+// register books a rank, tells the event, and hands the table round when it was
+// the last one: so a rank has Joined before any rank can be done.
+func (h *Hub) register(m *member, p Peer) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	m.peer = p
 	if !m.registered {
 		m.registered = true
 		h.joined++
 	}
-	if h.joined == h.cfg.Size {
-		h.expire.Stop()
-		table := make([]Peer, 0, h.cfg.Size)
-		for _, m := range h.members {
-			if m.gone { // it registered and left again: its Down is on the way
-				return Event{Kind: Joined, Rank: p.Rank, Host: p.Host, Pid: p.Pid}
-			}
-			table = append(table, m.peer)
-		}
-		h.tellAll(-1, msgTable, table)
+	h.mu.Unlock()
+	h.event(Event{Kind: Joined, Rank: p.Rank, Host: p.Host, Pid: p.Pid})
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if m.told = true; !h.allTold() {
+		return
 	}
-	return Event{Kind: Joined, Rank: p.Rank, Host: p.Host, Pid: p.Pid}
+	h.expire.Stop()
+	table := make([]Peer, 0, h.cfg.Size)
+	for _, m := range h.members {
+		table = append(table, m.peer)
+	}
+	h.tellAll(-1, msgTable, table)
+}
+
+// allTold reports whether all ranks are there and their events were told. The
+// caller holds h.mu.
+func (h *Hub) allTold() bool {
+	if h.joined < h.cfg.Size {
+		return false
+	}
+	for _, m := range h.members {
+		if !m.told || m.gone { // one that is gone again: its Down is on the way
+			return false
+		}
+	}
+	return true
 }
 
 func (h *Hub) finalize(m *member) {
@@ -353,6 +378,7 @@ func (h *Hub) tellDown(rank int, f failure) {
 	if m := h.members[rank]; m != nil {
 		d.Host = m.peer.Host
 	}
+	h.downs = append(h.downs, d)
 	h.tellAll(rank, msgDown, d)
 }
 
@@ -379,7 +405,9 @@ func (h *Hub) timeout() {
 		return
 	}
 	reason := fmt.Sprintf("missing ranks: %s of %d did not join within %v", strings.Join(missing, ","), h.cfg.Size, h.cfg.Timeout)
-	h.tellAll(-1, msgDown, Down{Rank: -1, Cause: reason})
+	d := Down{Rank: -1, Cause: reason}
+	h.downs = append(h.downs, d)
+	h.tellAll(-1, msgDown, d)
 	h.mu.Unlock()
 	h.event(Event{Kind: Missing, Rank: -1, Reason: reason})
 }

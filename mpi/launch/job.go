@@ -17,15 +17,17 @@ import (
 
 // Job is what a process knows of its job before it has met the others.
 type Job struct {
-	Launcher    string // "none", "dlprun", or "env": DLP_RANK and the rest set by hand
+	Launcher    string // "none", "dlprun", "env", "pmi", "openmpi" or "slurm"
+	Why         string // what in the environment said so
 	Rank, Size  int
-	Rendezvous  string // where the ranks meet: "unix:/path" or "tcp:host:port"
-	Hosted      bool   // the launcher hosts the hub; otherwise rank 0 does
-	Secret      Secret
+	OneHost     bool     // all ranks are known to run on one host
+	Hosted      bool     // the launcher hosts the hub; otherwise rank 0 does
+	Meeting     Meeting  // how the ranks find the hub; nil for a job of one rank
 	Build       [16]byte // see Build; zero: fits every other
 	InitTimeout time.Duration
 	Transport   string // "auto", "unix" or "tcp"
-	Interface   string // address or network interface to listen on; "": the one that leads to the hub
+	Interface   string // address or network interface to listen on; "": see ListenIP
+	Warning     string // what the user should hear; "" if all is well
 }
 
 // Variables are those that make a process a rank of its job. A rank removes
@@ -33,32 +35,46 @@ type Job struct {
 var Variables = []string{"DLP_RANK", "DLP_SIZE", "DLP_RENDEZVOUS", "DLP_SECRET", "DLP_SECRET_FD", "DLP_LAUNCHER"}
 
 // Detect finds the job of this process; a process that nobody launched is a job
-// of one rank. getenv is os.Getenv but in tests. It does not block.
+// of one rank. getenv is os.Getenv but in tests.
 //
-// An error is one line that names the variable and what to do.
+// The places that are looked at, in this order: DLP_RANK and DLP_SIZE, set by
+// dlprun or by hand; PMI, of MPICH, Intel MPI, Flux and srun --mpi=pmi2; Open MPI;
+// a Slurm step. DLP_LAUNCHER names one of them, or none, and leaves out the others.
+//
+// An error is one line that names the variable and what to do. Detect blocks only
+// where PMI_PORT names a server, until that has answered.
 func Detect(getenv func(string) string) (Job, error) {
 	job := Job{Launcher: "none", Size: 1}
 	if err := settings(getenv, &job); err != nil {
 		return Job{}, err
 	}
-	switch l := getenv("DLP_LAUNCHER"); l {
-	case "none":
-		return job, nil
-	case "", "auto", "env", "dlprun":
-		given, err := byHand(getenv, &job)
-		if err != nil || given {
-			return job, err
-		}
-		if l == "env" || l == "dlprun" {
-			return Job{}, fmt.Errorf("DLP_LAUNCHER is %q but DLP_RANK, DLP_SIZE and DLP_RENDEZVOUS are not set: unset it, or start with dlprun", l)
-		}
-	default:
-		return Job{}, fmt.Errorf("DLP_LAUNCHER is %q: use auto, none, env or dlprun", l)
-	}
-	if err := foreign(getenv); err != nil {
+	only, err := oneOf(getenv, "DLP_LAUNCHER", "auto", "none", "dlprun", "env", "pmi", "openmpi", "slurm")
+	if err != nil {
 		return Job{}, err
 	}
-	return job, nil
+	if only == "none" {
+		job.Why = "DLP_LAUNCHER"
+		return job, nil
+	}
+	// dlprun may start its ranks through another launcher, which numbers them.
+	job.Hosted = only == "dlprun"
+	found, err := locate(getenv, only)
+	if err != nil {
+		return Job{}, err
+	}
+	if found == nil {
+		if only != "auto" {
+			return Job{}, fmt.Errorf("DLP_LAUNCHER is %q but nothing in the environment is from it: unset it", only)
+		}
+		job.Why, job.Warning = "no launcher", traces(getenv)
+		return job, nil
+	}
+	job.Launcher, job.Why, job.Rank, job.Size, job.OneHost = found.launcher, found.why, found.rank, found.size, found.oneHost
+	if job.Hosted {
+		job.Launcher = "dlprun"
+	}
+	job.Meeting, err = meeting(getenv, &job, found)
+	return job, err
 }
 
 // settings reads what is not about the launcher.
@@ -85,40 +101,6 @@ func settings(getenv func(string) string, job *Job) (err error) {
 	return nil
 }
 
-// byHand reads DLP_RANK and its fellows, which dlprun sets too.
-func byHand(getenv func(string) string, job *Job) (bool, error) {
-	rank, size := getenv("DLP_RANK"), getenv("DLP_SIZE")
-	job.Rendezvous = getenv("DLP_RENDEZVOUS")
-	if rank == "" && size == "" && job.Rendezvous == "" {
-		return false, nil
-	}
-	if rank == "" || size == "" {
-		return false, errors.New("DLP_RANK, DLP_SIZE and DLP_RENDEZVOUS go together: set all of them, or none")
-	}
-	var err error
-	if job.Size, err = strconv.Atoi(size); err != nil || job.Size < 1 {
-		return false, fmt.Errorf("DLP_SIZE is %q: use the number of ranks, 1 or more", size)
-	}
-	if job.Rank, err = strconv.Atoi(rank); err != nil || job.Rank < 0 || job.Rank >= job.Size {
-		return false, fmt.Errorf("DLP_RANK is %q: use a number from 0 to %d", rank, job.Size-1)
-	}
-	job.Launcher = "env"
-	if getenv("DLP_LAUNCHER") == "dlprun" {
-		job.Launcher, job.Hosted = "dlprun", true
-	}
-	if job.Size == 1 && !job.Hosted {
-		return true, nil
-	}
-	if job.Rendezvous == "" {
-		return false, errors.New("DLP_RANK, DLP_SIZE and DLP_RENDEZVOUS go together: DLP_RENDEZVOUS is missing")
-	}
-	if !strings.HasPrefix(job.Rendezvous, "unix:") && !strings.HasPrefix(job.Rendezvous, "tcp:") {
-		job.Rendezvous = "tcp:" + job.Rendezvous // host:port, as people write it
-	}
-	job.Secret, err = secret(getenv)
-	return true, err
-}
-
 func secret(getenv func(string) string) (s Secret, err error) {
 	text := getenv("DLP_SECRET")
 	if fd := getenv("DLP_SECRET_FD"); fd != "" {
@@ -142,19 +124,6 @@ func secret(getenv func(string) string) (s Secret, err error) {
 		return s, errors.New("DLP_SECRET is not 64 hexadecimal digits (openssl rand -hex 32)")
 	}
 	return Secret(b), nil
-}
-
-// foreign refuses to be one of N jobs of one rank each under a launcher that
-// is not understood.
-func foreign(getenv func(string) string) error {
-	for _, l := range []struct{ name, size string }{
-		{"mpiexec", "PMI_SIZE"}, {"mpiexec of Open MPI", "OMPI_COMM_WORLD_SIZE"}, {"srun", "SLURM_STEP_NUM_TASKS"},
-	} {
-		if n, err := strconv.Atoi(getenv(l.size)); err == nil && n > 1 {
-			return fmt.Errorf("this process was started by %s with %d tasks (%s), which this version cannot join: start it with dlprun -np %d, or set DLP_LAUNCHER=none for %d separate jobs of one rank", l.name, n, l.size, n, n)
-		}
-	}
-	return nil
 }
 
 func oneOf(getenv func(string) string, name string, values ...string) (string, error) {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -16,39 +18,119 @@ import (
 
 // Session is a rank's end of its connection with the hub of its job.
 type Session struct {
-	conn net.Conn
-	r    *wire.Reader
-	send sync.Mutex
+	rank   int
+	secret Secret
+	conn   net.Conn
+	r      *wire.Reader
+	send   sync.Mutex
 
-	ack    chan struct{} // closed when the hub knows of our failure
-	end    chan struct{} // closed when every rank has finalized
-	gone   chan struct{} // closed when the session is over
+	table  chan []Peer     // what Register waits for
+	early  chan Down       // before the table has come
+	down   chan func(Down) // who is told afterwards
+	ack    chan struct{}   // closed when the hub knows of our failure
+	end    chan struct{}   // closed when every rank has finalized
+	gone   chan struct{}   // closed when the session is over
+	quit   chan struct{}   // closed by Close
 	acked  sync.Once
 	closed sync.Once
-	down   func(Down)
 }
 
 // ErrHubGone is why a session ended that nobody closed: the process that hosts
 // the hub died.
 var ErrHubGone = errors.New("the launcher is gone")
 
-// Join opens job's session. It tries until the hub is there or ctx ends.
-func Join(ctx context.Context, job Job) (*Session, error) {
-	netw, addr, err := network(job.Rendezvous)
-	if err != nil {
-		return nil, fmt.Errorf("DLP_RENDEZVOUS: %w", err)
+// Join opens the session of a rank with the hub of its job. hub is the one that
+// this rank hosts, nil elsewhere. Join tries until the hub is there or ctx ends.
+func Join(ctx context.Context, job Job, hub *Hub) (*Session, error) {
+	hello := auth.Hello{Purpose: auth.Session, Rank: job.Rank, Size: job.Size, Build: job.Build}
+	find := job.Meeting.Find
+	if hub != nil {
+		find = func(context.Context) (Invitation, error) {
+			return Invitation{At: []string{hub.Addr()}, Secret: hub.cfg.Secret}, nil
+		}
 	}
-	conn, err := auth.Connect(ctx, netw, addr, job.Secret, auth.Hello{Purpose: auth.Session, Rank: job.Rank, Size: job.Size, Build: job.Build})
-	if err != nil {
-		return nil, fmt.Errorf("rank %d could not join its job at %s: %w", job.Rank, job.Rendezvous, err)
+	patience := time.Second // for one address; the host behind it may not answer at all
+	for pause := time.Millisecond; ; pause = min(2*pause, 250*time.Millisecond) {
+		i, err := find(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("rank %d can't find its job: %w", job.Rank, err)
+		}
+		for _, at := range i.At {
+			var conn net.Conn
+			if conn, err = dial(ctx, at, patience, i.Secret, hello); err == nil {
+				return newSession(conn, job.Rank, i.Secret), nil
+			}
+			if job.final(err) {
+				return nil, fmt.Errorf("rank %d could not join its job at %s: %w", job.Rank, at, err)
+			}
+		}
+		patience = min(2*patience, auth.Timeout)
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("rank %d could not join its job (%v) in time: %w", job.Rank, job.Meeting, err)
+		case <-time.After(pause):
+		}
 	}
-	return &Session{conn: conn, r: wire.NewReader(conn, maxControl), ack: make(chan struct{}), end: make(chan struct{}), gone: make(chan struct{})}, nil
 }
 
-// LocalIP returns this host's address on the way to the hub, "" where they
-// share a machine.
-func (s *Session) LocalIP() string {
-	if a, ok := s.conn.LocalAddr().(*net.TCPAddr); ok {
+func newSession(conn net.Conn, rank int, secret Secret) *Session {
+	s := &Session{
+		rank: rank, secret: secret, conn: conn, r: wire.NewReader(conn, maxControl),
+		table: make(chan []Peer, 1), early: make(chan Down, 1), down: make(chan func(Down), 1),
+		ack: make(chan struct{}), end: make(chan struct{}), gone: make(chan struct{}), quit: make(chan struct{}),
+	}
+	go s.listen()
+	return s
+}
+
+func dial(ctx context.Context, at string, patience time.Duration, s Secret, hello auth.Hello) (net.Conn, error) {
+	netw, addr, err := network(at)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return auth.Once(ctx, netw, addr, s, hello)
+}
+
+// final reports whether trying again can't help: somebody with the right secret
+// has refused this rank, or the address is the one that all ranks were told and
+// somebody else is there.
+func (job *Job) final(err error) bool {
+	var refused *auth.RefusedError
+	if errors.As(err, &refused) {
+		return true
+	}
+	_, told := job.Meeting.(fixed)
+	return told && (errors.Is(err, auth.ErrSecret) || errors.Is(err, auth.ErrStranger) || errors.Is(err, errAddress))
+}
+
+// Rank returns the rank whose session it is.
+func (s *Session) Rank() int { return s.rank }
+
+// Secret returns the secret of the job.
+func (s *Session) Secret() Secret { return s.secret }
+
+// Unix reports whether the hub is reached by a unix socket, and the folder that
+// it is in; "" if it has no file.
+func (s *Session) Unix() (folder string, ok bool) {
+	a, ok := s.conn.RemoteAddr().(*net.UnixAddr)
+	if !ok || strings.HasPrefix(a.Name, "@") {
+		return "", ok
+	}
+	return filepath.Dir(a.Name), true
+}
+
+// LocalIP returns this host's address on the way to the hub, "" where that is
+// a unix socket.
+func (s *Session) LocalIP() string { return ipOf(s.conn.LocalAddr()) }
+
+// RemoteIP returns the address by which this rank reaches the hub, "" where that
+// is a unix socket.
+func (s *Session) RemoteIP() string { return ipOf(s.conn.RemoteAddr()) }
+
+func ipOf(addr net.Addr) string {
+	if a, ok := addr.(*net.TCPAddr); ok {
 		return a.IP.String()
 	}
 	return ""
@@ -59,35 +141,25 @@ func (s *Session) LocalIP() string {
 // then on down is called, from one goroutine, for each rank that is lost.
 func (s *Session) Register(ctx context.Context, self Peer, down func(Down)) ([]Peer, error) {
 	self.Host, self.HostID, self.Pid = Host(), hostID(), os.Getpid()
-	stop := context.AfterFunc(ctx, func() { s.conn.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
 	if err := s.write(msgRegister, self); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the job ended while rank %d joined: %w", s.rank, err)
 	}
-	msg, err := readControl(s.r)
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		return nil, fmt.Errorf("the job ended while rank %d waited for the others: %w", self.Rank, err)
-	}
-	switch msg.Form {
-	case msgTable:
-		var table []Peer
-		if err := json.Unmarshal(msg.Body, &table); err != nil {
-			return nil, err
-		}
-		s.down = down
-		go s.listen()
+	select {
+	case table := <-s.table:
+		s.down <- down
 		return table, nil
-	case msgDown:
-		var d Down
-		if err := json.Unmarshal(msg.Body, &d); err != nil {
-			return nil, err
-		}
+	case d := <-s.early:
 		return nil, &DownError{d}
+	case <-s.gone:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
 	}
-	return nil, fmt.Errorf("%w: control message %d instead of the table", wire.ErrFrame, msg.Form)
+	select {
+	case d := <-s.early: // both were ready
+		return nil, &DownError{d}
+	default:
+		return nil, fmt.Errorf("the job ended while rank %d waited for the others", s.rank)
+	}
 }
 
 // DownError is a Down that came before the job had begun.
@@ -103,12 +175,24 @@ func (e *DownError) Error() string {
 // listen takes what the hub says, until the session is over.
 func (s *Session) listen() {
 	defer close(s.gone)
+	var down func(Down) // nil until the table has come
 	for {
 		msg, err := readControl(s.r)
 		if err != nil {
 			return
 		}
 		switch msg.Form {
+		case msgTable:
+			var table []Peer
+			if json.Unmarshal(msg.Body, &table) != nil {
+				return
+			}
+			s.table <- table
+			select {
+			case down = <-s.down:
+			case <-s.quit:
+				return
+			}
 		case msgAck:
 			s.acked.Do(func() { close(s.ack) })
 		case msgEnd:
@@ -119,7 +203,14 @@ func (s *Session) listen() {
 			if json.Unmarshal(msg.Body, &d) != nil {
 				return
 			}
-			s.down(d)
+			if down != nil {
+				down(d)
+				continue
+			}
+			select {
+			case s.early <- d:
+			default: // one is enough
+			}
 		}
 	}
 }
@@ -178,7 +269,10 @@ func (s *Session) Ended() bool {
 // as lost.
 func (s *Session) Close() error {
 	err := error(nil)
-	s.closed.Do(func() { err = s.conn.Close() })
+	s.closed.Do(func() {
+		close(s.quit)
+		err = s.conn.Close()
+	})
 	return err
 }
 

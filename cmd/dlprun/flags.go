@@ -1,0 +1,235 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+const usage = `Usage: dlprun [flags] PROGRAM [ARG...]
+
+Starts PROGRAM on N ranks of this machine and ends all of them when one fails.
+PROGRAM is an executable, or the folder of a Go main package, which is built
+once. A name without a slash is looked for in PATH first. Flags after PROGRAM
+are the program's own.
+
+  -n, -np, --np N      ranks (default: the processors this process may use)
+      --tag-output     begin each line of output with its rank: "[2] text", on
+                       stdout and stderr alike; lines never tear or mix
+      --output-dir DIR write each rank's output to DIR/rank-K.out and
+                       DIR/rank-K.err, and nothing to the terminal
+      --timeout D      end the job after D, such as 90s or 2h
+      --bind-to MODE   core: rank k runs on one processor, the k-th that this
+                       process may use; none: wherever the system likes (default)
+      --progress MODE  bar, log, off, or auto (default): how loops report their
+                       progress on stderr; auto is a bar on a terminal
+      --debug RANK     run that rank under dlv, or else gdb, on this terminal
+      --help           print this
+      --version        print the version
+
+Standard input goes to rank 0. Without --tag-output, a line that is not finished
+after 0.1 s (a prompt) is shown as far as it goes. Each rank gets an equal share
+of the processors (GOMAXPROCS, OMP_NUM_THREADS) unless these are set.
+
+Ctrl-C ends the job: SIGTERM, and after 5 s, or a second Ctrl-C, SIGKILL.
+Exit status: 0 if every rank finished cleanly, else that of the first rank that
+failed (128+n for signal n), with one line that says which and why; 124 after
+--timeout; 2 for wrong usage; 126 and 127 if PROGRAM can't be run or found.
+`
+
+// options is what the command line says.
+type options struct {
+	np            int
+	tag           bool
+	outputDir     string
+	timeout       time.Duration // 0: none
+	bind          string
+	progress      string // "": not given
+	debug         int    // -1: no rank
+	help, version bool
+	program       string
+	args          []string
+}
+
+// parse reads the command line. Its errors are exitErrors.
+func parse(args []string) (options, error) {
+	o := options{debug: -1}
+	fs := pflag.NewFlagSet("dlprun", pflag.ContinueOnError)
+	fs.SetInterspersed(false) // what follows PROGRAM is the program's
+	fs.SetOutput(io.Discard)
+	fs.VarP(number{&o.np, 1, "write how many ranks to start, 1 or more"}, "np", "n", "")
+	fs.BoolVar(&o.tag, "tag-output", false, "")
+	fs.StringVar(&o.outputDir, "output-dir", "", "")
+	fs.Var((*duration)(&o.timeout), "timeout", "")
+	fs.Var(choice{&o.bind, []string{"core", "none"}}, "bind-to", "")
+	fs.Var(choice{&o.progress, []string{"auto", "bar", "log", "off"}}, "progress", "")
+	fs.Var(number{&o.debug, 0, "write the number of a rank"}, "debug", "")
+	fs.BoolVarP(&o.help, "help", "h", false, "")
+	fs.BoolVar(&o.version, "version", false, "")
+
+	if err := fs.Parse(longNP(fs, args)); err != nil {
+		return o, exitf(statusUsage, "%s", explain(fs, err))
+	}
+	if o.help || o.version {
+		return o, nil
+	}
+	if o.np == 0 {
+		o.np = available()
+	}
+	switch {
+	case fs.NArg() == 0 || fs.Arg(0) == "":
+		return o, exitf(statusUsage, "no PROGRAM given; write dlprun [flags] PROGRAM [ARG...], or see dlprun --help")
+	case o.debug >= o.np:
+		return o, exitf(statusUsage, "--debug %d: there are ranks 0 to %d", o.debug, o.np-1)
+	case fs.Changed("output-dir") && o.outputDir == "":
+		return o, exitf(statusUsage, "--output-dir: write the name of a folder")
+	}
+	o.program, o.args = fs.Arg(0), fs.Args()[1:]
+	return o, nil
+}
+
+// longNP turns -np, which pflag takes for -n with the value p, into --np. It
+// looks at the flags before PROGRAM only.
+func longNP(fs *pflag.FlagSet, args []string) []string {
+	args = slices.Clone(args)
+	for i := 0; i < len(args); i++ {
+		if strings.HasPrefix(args[i], "-np") {
+			args[i] = "-" + args[i]
+		}
+		a := args[i]
+		if len(a) < 2 || a[0] != '-' || a == "--" {
+			break
+		}
+		name := strings.TrimLeft(a, "-")
+		f := fs.Lookup(name)
+		if len(name) == 1 && !strings.HasPrefix(a, "--") {
+			f = fs.ShorthandLookup(name)
+		}
+		if f != nil && f.NoOptDefVal == "" {
+			i++ // its value
+		}
+	}
+	return args
+}
+
+// explain turns an error of pflag's into one that says what to do.
+func explain(fs *pflag.FlagSet, err error) string {
+	if e, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		return fmt.Sprintf("--%s %s: %v", e.GetFlag().Name, e.GetValue(), e.Unwrap())
+	}
+	if e, ok := errors.AsType[*pflag.ValueRequiredError](err); ok {
+		return fmt.Sprintf("--%s needs a value; see dlprun --help", e.GetFlag().Name)
+	}
+	if e, ok := errors.AsType[*pflag.NotExistError](err); ok {
+		name := e.GetSpecifiedName()
+		if short := e.GetSpecifiedShortnames(); short != "" {
+			if len(short) == 1 {
+				return fmt.Sprintf("-%s: no such flag; see dlprun --help", short)
+			}
+			name = short // -tag-output
+		}
+		if near := nearest(fs, name); near != "" {
+			return fmt.Sprintf("%s: did you mean --%s?", dashed(e, name), near)
+		}
+		return fmt.Sprintf("%s: no such flag; see dlprun --help", dashed(e, name))
+	}
+	return fmt.Sprintf("%v; see dlprun --help", err)
+}
+
+// dashed writes a flag's name as the user did.
+func dashed(e *pflag.NotExistError, name string) string {
+	if e.GetSpecifiedShortnames() != "" {
+		return "-" + name
+	}
+	return "--" + name
+}
+
+// nearest returns the flag that name was most likely meant to be, "" if it is
+// like none of them.
+func nearest(fs *pflag.FlagSet, name string) string {
+	best, least := "", max(2, len(name)/3)+1
+	fs.VisitAll(func(f *pflag.Flag) {
+		if d := distance(name, f.Name); d < least && d < len(f.Name) {
+			best, least = f.Name, d
+		}
+	})
+	return best
+}
+
+// distance counts the letters to insert, delete or replace to make b of a
+// (Levenshtein).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost = 1 + min(diagonal, row[j], row[j+1])
+			}
+			diagonal, row[j+1] = row[j+1], cost
+		}
+	}
+	return row[len(b)]
+}
+
+// number is a flag that holds a whole number of at least min.
+type number struct {
+	n    *int
+	min  int
+	hint string
+}
+
+func (v number) Set(s string) error {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < v.min {
+		return errors.New(v.hint)
+	}
+	*v.n = n
+	return nil
+}
+
+func (v number) String() string { return "" }
+func (v number) Type() string   { return "N" }
+
+// choice is a flag that holds one of some words.
+type choice struct {
+	word  *string
+	among []string
+}
+
+func (v choice) Set(s string) error {
+	if !slices.Contains(v.among, s) {
+		return fmt.Errorf("write one of %s", strings.Join(v.among, ", "))
+	}
+	*v.word = s
+	return nil
+}
+
+func (v choice) String() string { return "" }
+func (v choice) Type() string   { return "MODE" }
+
+// duration is a flag that holds a time above 0.
+type duration time.Duration
+
+func (v *duration) Set(s string) error {
+	d, err := time.ParseDuration(s)
+	if err != nil || d <= 0 {
+		return errors.New("write a time with its unit, such as 90s or 2h")
+	}
+	*v = duration(d)
+	return nil
+}
+
+func (v *duration) String() string { return "" }
+func (v *duration) Type() string   { return "D" }

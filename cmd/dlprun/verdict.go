@@ -1,0 +1,314 @@
+package main
+
+import (
+	"fmt"
+	"syscall"
+	"time"
+)
+
+// A verdict decides what becomes of a job. What happens goes into step as
+// events, what to do comes out as actions; it has no clock, starts nothing and
+// prints nothing, so that every order of events can be tested.
+//
+// A job runs until all ranks have finished, or until the first of them fails.
+// Then it goes through these phases:
+//
+//	settling  a rank looks failed, but its own word for it may be on the way
+//	leaving   the others were told, and may leave by themselves
+//	ending    those left were sent a signal
+//	killed    those left were sent SIGKILL
+//
+// so that it is over within 5 s of the failure.
+type verdict struct {
+	ranks  []rankView
+	joined int // how many have
+	exited int // how many have
+	phase  phase
+	first  int // the rank that failed first, as far as is known; -1: none
+	status int // the job's
+}
+
+type phase int
+
+const (
+	running phase = iota
+	settling
+	leaving
+	ending
+	killed
+	over
+)
+
+const (
+	settleTime = 500 * time.Millisecond
+	leaveTime  = 2 * time.Second
+	failGrace  = 1500 * time.Millisecond // from SIGTERM to SIGKILL, after a failure
+	userGrace  = 5 * time.Second         // the same, when the user ends the job
+	reapTime   = 5 * time.Second         // from SIGKILL until dlprun no longer waits
+)
+
+// rankView is what is known of one rank.
+type rankView struct {
+	host                                    string
+	joined, finalized, failed, lost, exited bool
+	code                                    int    // if failed: the exit status that it announced
+	reason                                  string // if failed: why
+	end                                     exit   // if exited: how
+}
+
+// exit is how a process ended.
+type exit struct {
+	code   int
+	signal syscall.Signal // 0: it exited by itself
+}
+
+func (e exit) status() int {
+	if e.signal != 0 {
+		return statusSignal + int(e.signal)
+	}
+	return e.code
+}
+
+// The events.
+type (
+	joined struct{ host string }
+	failed struct { // the rank says so itself
+		code   int
+		reason string
+	}
+	finalized struct{}
+	lost      struct{} // its session with the hub ended without a word
+	exited    struct{ exit }
+	alarm     struct{}                        // the time of the last arm is over
+	stop      struct{ signal syscall.Signal } // the user ends the job
+	trouble   struct {
+		status int
+		text   string
+		grace  time.Duration
+	} // the job can't go on
+	notice string // something that the user should know
+)
+
+// The actions.
+type (
+	say struct { // print a line; rank's output goes first, if it is one
+		rank int
+		line string
+	}
+	tell struct { // tell the other ranks what happened to rank
+		rank  int
+		cause string
+	}
+	send    struct{ signal syscall.Signal } // to all processes of the job
+	killAll struct{}
+	arm     struct{ after time.Duration } // replaces the arm before it; 0: none
+	finish  struct{ status int }
+)
+
+// newVerdict returns the verdict on a job of n ranks on this machine, host.
+func newVerdict(n int, host string) *verdict {
+	v := &verdict{ranks: make([]rankView, n), first: -1}
+	for r := range v.ranks {
+		v.ranks[r].host = host
+	}
+	return v
+}
+
+// step takes an event, rank's own or (rank < 0) the job's, and returns what to
+// do about it.
+func (v *verdict) step(rank int, event any) []any {
+	var r *rankView
+	if rank >= 0 {
+		r = &v.ranks[rank]
+	}
+	switch e := event.(type) {
+	case joined:
+		r.joined, r.host = true, e.host
+		v.joined++
+	case failed:
+		r.failed, r.code, r.reason = true, e.code, e.reason
+	case finalized:
+		r.finalized = true
+	case lost:
+		r.lost = true
+	case exited:
+		r.exited, r.end = true, e.exit
+		v.exited++
+	case alarm:
+		return v.alarm()
+	case stop:
+		return v.stop(e.signal)
+	case trouble:
+		return v.end(e)
+	case notice:
+		return []any{say{-1, string(e)}}
+	}
+	switch v.phase {
+	case running, settling:
+		return v.judge(rank)
+	case leaving, ending, killed:
+		if v.exited == len(v.ranks) {
+			return v.finish()
+		}
+	}
+	return nil
+}
+
+// judge looks whether the job still goes well, now that something is new of
+// rank.
+func (v *verdict) judge(rank int) []any {
+	var acts []any
+	if v.first >= 0 && !v.bad(v.first) { // it looked failed, but Finalized was only late
+		v.first, v.phase = -1, running
+		acts = append(acts, arm{})
+	}
+	if v.first < 0 {
+		v.first = v.suspect(rank)
+	}
+	switch {
+	case v.first >= 0 && v.settled(v.first):
+		return append(acts, v.condemn()...)
+	case v.first >= 0 && v.phase == running:
+		v.phase = settling
+		return append(acts, arm{settleTime})
+	case v.first < 0 && v.exited == len(v.ranks):
+		return append(acts, v.finish()...)
+	}
+	return acts
+}
+
+// suspect returns a rank that looks failed, -1 if none does: rank itself before
+// others, which may look so only now that rank has joined.
+func (v *verdict) suspect(rank int) int {
+	if v.bad(rank) {
+		return rank
+	}
+	for r := range v.ranks {
+		if v.bad(r) {
+			return r
+		}
+	}
+	return -1
+}
+
+// bad reports whether rank looks failed. A rank that ends well without having
+// joined does so only if others joined: else it is a plain program.
+func (v *verdict) bad(rank int) bool {
+	r := &v.ranks[rank]
+	switch {
+	case r.failed || r.lost:
+		return true
+	case !r.exited:
+		return false
+	case r.end.status() != 0:
+		return true
+	}
+	return !r.finalized && v.joined > 0
+}
+
+// settled reports whether all is known that will be known of how rank failed:
+// it gave its reason, or both its session and its process have ended.
+func (v *verdict) settled(rank int) bool {
+	r := &v.ranks[rank]
+	return r.failed || r.exited && (r.lost || r.finalized || !r.joined)
+}
+
+// condemn ends the job because of v.first.
+func (v *verdict) condemn() []any {
+	r := &v.ranks[v.first]
+	v.status = 1
+	switch {
+	case r.exited && r.end.status() != 0:
+		v.status = r.end.status()
+	case r.failed && r.code&0xff != 0:
+		v.status = r.code & 0xff // as the system would cut it
+	}
+	cause := r.cause()
+	acts := []any{
+		say{v.first, fmt.Sprintf("rank %d (%s): %s", v.first, r.host, cause)},
+		tell{v.first, cause},
+	}
+	switch {
+	case v.exited == len(v.ranks):
+		return append(acts, v.finish()...)
+	case v.joined == 0: // nobody can be told
+		return append(acts, v.signal(syscall.SIGTERM, failGrace)...)
+	}
+	v.phase = leaving
+	return append(acts, arm{leaveTime})
+}
+
+func (r *rankView) cause() string {
+	switch {
+	case r.failed && r.reason != "":
+		return r.reason
+	case r.failed:
+		return fmt.Sprintf("failed with status %d", r.code)
+	case !r.exited:
+		return "lost its connection with dlprun"
+	case r.end.signal != 0:
+		return fmt.Sprintf("killed by signal %d (%v)", int(r.end.signal), r.end.signal)
+	case r.finalized:
+		return fmt.Sprintf("exited with status %d after Finalize", r.end.code)
+	case r.joined:
+		return fmt.Sprintf("exited with status %d before Finalize", r.end.code)
+	case r.end.code == 0:
+		return "exited with status 0 without joining the job (it calls neither mpi.Main nor mpi.Init)"
+	}
+	return fmt.Sprintf("exited with status %d", r.end.code)
+}
+
+// alarm moves the job on when its time in a phase is over.
+func (v *verdict) alarm() []any {
+	switch v.phase {
+	case settling:
+		return v.condemn()
+	case leaving:
+		return v.signal(syscall.SIGTERM, failGrace)
+	case ending:
+		return v.kill()
+	case killed: // the kernel can't end them, so waiting does not help
+		return v.finish()
+	}
+	return nil
+}
+
+// stop obeys the user: politely, and if told again, at once.
+func (v *verdict) stop(sig syscall.Signal) []any {
+	if v.phase >= ending {
+		return v.kill()
+	}
+	var acts []any
+	if v.phase < leaving {
+		v.status = statusSignal + int(sig)
+		acts = []any{say{-1, fmt.Sprintf("the job was ended by signal %d (%v)", int(sig), sig)}}
+	}
+	if sig == syscall.SIGINT {
+		sig = syscall.SIGTERM // which programs in scripts do not ignore
+	}
+	return append(acts, v.signal(sig, userGrace)...)
+}
+
+// end ends the job for a reason that is no rank's.
+func (v *verdict) end(e trouble) []any {
+	if v.phase >= leaving {
+		return nil
+	}
+	v.status = e.status
+	return append([]any{say{-1, e.text}}, v.signal(syscall.SIGTERM, e.grace)...)
+}
+
+func (v *verdict) signal(sig syscall.Signal, grace time.Duration) []any {
+	v.phase = ending
+	return []any{send{sig}, arm{grace}}
+}
+
+func (v *verdict) kill() []any {
+	v.phase = killed
+	return []any{killAll{}, arm{reapTime}}
+}
+
+func (v *verdict) finish() []any {
+	v.phase = over
+	return []any{finish{v.status}}
+}

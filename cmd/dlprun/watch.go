@@ -1,0 +1,97 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/dlprun/dlp/mpi/launch"
+)
+
+// watch does what the verdict says, until the job is over.
+func (j *job) watch(signals <-chan os.Signal) (status int) {
+	v := newVerdict(j.opts.np, launch.Host())
+	timer := time.NewTimer(0)
+	<-timer.C
+	var timeout <-chan time.Time
+	if d := j.opts.timeout; d > 0 {
+		timeout = time.After(d)
+	}
+	dead := j.group.dead
+	for {
+		e := event{rank: -1}
+		select {
+		case e = <-j.events:
+		case <-timer.C:
+			e.what = alarm{}
+		case <-timeout:
+			e.what = trouble{statusTimeout, fmt.Sprintf("the job was ended: --timeout %v is over", j.opts.timeout), userGrace}
+		case <-dead:
+			dead = nil
+			e.what = trouble{1, "the job was ended: dlprun's guard process was killed", failGrace}
+		case s := <-signals:
+			if j.group.pass(s) {
+				continue
+			}
+			e.what = stop{s.(syscall.Signal)}
+		}
+		for _, act := range v.step(e.rank, e.what) {
+			switch a := act.(type) {
+			case say:
+				j.say(a.rank, a.line)
+			case tell:
+				j.hub.Down(a.rank, a.cause)
+			case send:
+				j.group.signal(a.signal)
+			case killAll:
+				j.group.kill()
+			case arm:
+				timer.Stop()
+				if a.after > 0 {
+					timer.Reset(a.after)
+				}
+			case finish:
+				return a.status
+			}
+		}
+	}
+}
+
+// say prints a line to stderr, when what rank wrote before it has been. It does
+// not block: a stopped terminal must not keep dlprun from ending the job.
+func (j *job) say(rank int, line string) {
+	j.saying.Go(func() {
+		if rank >= 0 {
+			within(settleTime, j.ranks[rank].relayed.Wait)
+		}
+		fmt.Fprintf(j.console.err("", func(error) {}), "dlprun: %s\n", line)
+	})
+}
+
+// finish ends what is left of the job, and waits until all output is written.
+func (j *job) finish() {
+	j.group.end()
+	for _, r := range j.ranks {
+		for _, p := range r.pipes {
+			p.SetReadDeadline(time.Now().Add(quietTime))
+		}
+	}
+	for _, r := range j.ranks {
+		r.relayed.Wait()
+	}
+	j.saying.Wait()
+}
+
+// within waits for wait, but no longer than d.
+func within(d time.Duration, wait func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		wait()
+	}()
+	select {
+	case <-done:
+	case <-time.After(d):
+	}
+}

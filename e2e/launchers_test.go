@@ -1,0 +1,111 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// One binary gives one answer, whoever starts it.
+func TestSameAnswerUnderEveryLauncher(t *testing.T) {
+	programs := [][]string{
+		{"wordfreq", "-check", "../split"},
+		{"pi", "-check", "-items", "20", "-darts", "1000"},
+	}
+	var want []string
+	for _, p := range programs {
+		r := start(t, nil, append([]string{filepath.Join(bin, p[0])}, p[1:]...)...)
+		require.Zero(t, r.status, "plainly: %v", r)
+		want = append(want, r.stdout)
+	}
+	for _, l := range launchers(t) {
+		t.Run(l.name, func(t *testing.T) {
+			for i, p := range programs {
+				r := l.run(t, 4, append([]string(nil), p...)...)
+				require.Zero(t, r.status, "%v", r)
+				require.Equal(t, want[i], r.stdout)
+			}
+			for _, n := range []int{2, 4} {
+				r := l.run(t, n, "selftest")
+				require.Zero(t, r.status, "%v", r)
+				require.Equal(t, fmt.Sprintf("selftest: %d ranks agree\n", n), r.stdout)
+			}
+		})
+	}
+}
+
+// Two jobs of one user on one host never meet.
+func TestTwoJobsAtOnce(t *testing.T) {
+	for _, l := range launchers(t) {
+		t.Run(l.name, func(t *testing.T) {
+			for range 20 {
+				var jobs sync.WaitGroup
+				var ended [2]result
+				for k := range ended {
+					jobs.Go(func() { ended[k] = l.run(t, 2+k, "selftest") })
+				}
+				jobs.Wait()
+				for k, r := range ended {
+					require.Zero(t, r.status, "%v", r)
+					require.Equal(t, fmt.Sprintf("selftest: %d ranks agree\n", 2+k), r.stdout)
+				}
+			}
+		})
+	}
+}
+
+func TestBatchScript(t *testing.T) {
+	env := slurm(t)
+	dir := t.TempDir()
+	script, out := filepath.Join(dir, "job.sh"), filepath.Join(dir, "out")
+	body := fmt.Sprintf("#!/bin/bash\n#SBATCH -N2 -n4 --overcommit -o %s\n%s\nsrun --mpi=none %s\n", out,
+		filepath.Join(bin, "selftest"), filepath.Join(bin, "selftest"))
+	require.NoError(t, os.WriteFile(script, []byte(body), 0o755))
+	r := start(t, env, "sbatch", "--wait", script)
+	text, err := os.ReadFile(out)
+	require.NoError(t, err)
+	require.Zero(t, r.status, "%v\n%s", r, text)
+	require.Contains(t, string(text), "did you forget srun?")
+	require.Contains(t, string(text), "selftest: 1 ranks agree\n")
+	require.Contains(t, string(text), "selftest: 4 ranks agree\n")
+}
+
+// A rank that misbehaves ends the job under every launcher, with a status that
+// is not 0, and a line that names it, unless the launcher kills all ranks before
+// one of them can speak, as Hydra does.
+func TestFaultsUnderEveryLauncher(t *testing.T) {
+	for _, l := range launchers(t) {
+		t.Run(l.name, func(t *testing.T) {
+			for _, kind := range []string{"kill", "exit0", "exit3", "error", "panic"} {
+				for _, rank := range []string{"0", "2"} {
+					r := l.run(t, 3, "selftest", "after", kind, rank)
+					require.NotZero(t, r.status, "%s on rank %s: %v", kind, rank, r)
+					if spoken := kind == "error" || kind == "panic"; spoken || !strings.HasPrefix(l.name, "mpich") {
+						require.Contains(t, r.stderr, "rank "+rank, "%s: %v", kind, r)
+					}
+				}
+			}
+		})
+	}
+}
+
+// A rank that ends before Init ends the others, and is named.
+func TestRankEndsBeforeInit(t *testing.T) {
+	for _, l := range launchers(t) {
+		l.env = append(l.env, "DLP_INIT_TIMEOUT=3")
+		t.Run(l.name, func(t *testing.T) {
+			for _, kind := range []string{"exit0", "exit3"} {
+				r := l.run(t, 3, "selftest", "before", kind, "1")
+				require.NotZero(t, r.status, "%s: %v", kind, r)
+				if kind == "exit0" { // what else a launcher sees, and names, itself
+					require.Regexp(t, `(?m)rank.*\b1\b`, r.stderr, "%s: %v", kind, r)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,134 @@
+// Package e2e runs the programs under real launchers: Open MPI, MPICH, Slurm
+// and dlprun, on this machine and on several hosts made of network namespaces.
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// bin is where TestMain has put the programs, built once without cgo.
+var bin string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		var err error
+		if bin, err = os.MkdirTemp("", "dlp-e2e-"); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(bin)
+		build := exec.Command("go", "build", "-o", bin+"/", "../cmd/dlprun", "../examples/wordfreq", "../examples/pi", "./testdata/selftest")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "%s%v\n", out, err)
+			return 1
+		}
+		return m.Run()
+	}())
+}
+
+// bound is how long any one job may take.
+const bound = time.Minute
+
+// A launcher starts n ranks of a program.
+type launcher struct {
+	name    string
+	command func(n int, program ...string) []string
+	env     []string
+}
+
+func cmd(words ...string) func(n int, program ...string) []string {
+	return func(n int, program ...string) []string {
+		var all []string
+		for _, w := range words {
+			all = append(all, strings.ReplaceAll(w, "{n}", strconv.Itoa(n)))
+		}
+		return append(all, program...)
+	}
+}
+
+var openmpiAsRoot = []string{"OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"}
+
+// launchers are those that start ranks on this machine. Slurm's come up with
+// the first test that asks.
+func launchers(t *testing.T) []launcher {
+	need(t, "mpirun.openmpi", "mpirun.mpich")
+	return append([]launcher{
+		{name: "dlprun", command: func(n int, program ...string) []string {
+			return append([]string{filepath.Join(bin, "dlprun"), "-np", strconv.Itoa(n)}, program...)
+		}},
+		{name: "openmpi", env: openmpiAsRoot, command: func(n int, program ...string) []string {
+			// Two mpirun at once trip over each other in their common folder.
+			dir, err := os.MkdirTemp(bin, "ompi-")
+			require.NoError(t, err)
+			return append([]string{"mpirun.openmpi", "--mca", "orte_tmpdir_base", dir, "--oversubscribe", "-np", strconv.Itoa(n)}, program...)
+		}},
+		{name: "mpich", command: cmd("mpirun.mpich", "-np", "{n}")},
+		{name: "mpich-pmi-port", command: cmd("mpirun.mpich", "-pmi-port", "-np", "{n}")},
+	}, slurmLaunchers(t)...)
+}
+
+// need fails the test in CI, and skips it elsewhere, where a program is missing.
+func need(t *testing.T, programs ...string) {
+	t.Helper()
+	for _, p := range programs {
+		if _, err := exec.LookPath(p); err == nil {
+			continue
+		}
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("%s is not installed", p)
+		}
+		t.Skipf("NOT RUN: %s is not installed (make launchers installs it)", p)
+	}
+}
+
+// result is how a job ended.
+type result struct {
+	stdout, stderr string
+	status         int
+}
+
+func (r result) String() string {
+	return fmt.Sprintf("status %d\nstdout:\n%s\nstderr:\n%s", r.status, r.stdout, r.stderr)
+}
+
+// start runs a command in a process group of its own, which ends with it, and
+// fails the test if it takes longer than bound.
+func start(t *testing.T, env []string, words ...string) result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), bound)
+	defer cancel()
+	c := exec.CommandContext(ctx, words[0], words[1:]...)
+	c.Env = append(os.Environ(), env...)
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
+	c.WaitDelay = 5 * time.Second
+	var stdout, stderr bytes.Buffer
+	c.Stdout, c.Stderr = &stdout, &stderr
+	err := c.Run()
+	r := result{stdout.String(), stderr.String(), c.ProcessState.ExitCode()}
+	require.NoError(t, ctx.Err(), "%v hangs: %v", words, r)
+	if err != nil && r.status == 0 {
+		t.Fatalf("%v: %v", words, err)
+	}
+	return r
+}
+
+// run starts n ranks of one of our programs.
+func (l launcher) run(t *testing.T, n int, program ...string) result {
+	t.Helper()
+	program[0] = filepath.Join(bin, program[0])
+	return start(t, l.env, l.command(n, program...)...)
+}

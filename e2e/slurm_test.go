@@ -1,0 +1,148 @@
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// slurmLaunchers are the ways of srun, on a cluster of two nodes.
+func slurmLaunchers(t *testing.T) []launcher {
+	env := slurm(t)
+	var all []launcher
+	for _, mpi := range []string{"none", "pmi2", "pmix"} {
+		all = append(all, launcher{name: "srun-" + mpi, command: cmd("srun", "--mpi="+mpi, "-N2", "-n{n}", "--overcommit"), env: env})
+	}
+	return all
+}
+
+// slurm starts munged, slurmctld and two slurmd on this machine, for the test
+// that calls it, and returns the environment that its commands need.
+func slurm(t *testing.T) []string {
+	t.Helper()
+	need(t, "munged", "slurmctld", "slurmd", "srun")
+	if os.Geteuid() != 0 {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("a Slurm of one's own needs root")
+		}
+		t.Skip("NOT RUN: a Slurm of one's own needs root")
+	}
+	dir, err := os.MkdirTemp("", "dlp-slurm-") // munge wants a path that only its owner can write to
+	require.NoError(t, err)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	require.NoError(t, os.Chmod(dir, 0o755))
+	for _, d := range []string{"munge", "ctld", "n1", "n2", "tmp-n1", "tmp-n2"} {
+		require.NoError(t, os.Mkdir(filepath.Join(dir, d), 0o700))
+	}
+	key := make([]byte, 1024)
+	copy(key, dir)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "munge/key"), key, 0o600))
+	conf := filepath.Join(dir, "slurm.conf")
+	require.NoError(t, os.WriteFile(conf, []byte(slurmConf(t, dir)), 0o644))
+	env := []string{"SLURM_CONF=" + conf}
+
+	m := filepath.Join(dir, "munge")
+	serve(t, nil, filepath.Join(dir, "munged.out"), "munged", "--force", "--foreground", "--key-file="+m+"/key", "--socket="+m+"/sock",
+		"--pid-file="+m+"/pid", "--log-file="+m+"/log", "--seed-file="+m+"/seed")
+	until(t, "munge answers", func() bool { return exec.Command("munge", "-n", "-S", m+"/sock").Run() == nil })
+	serve(t, env, filepath.Join(dir, "ctld.out"), "slurmctld", "-D")
+	for _, n := range []string{"n1", "n2"} {
+		serve(t, env, filepath.Join(dir, n+".out"), "slurmd", "-D", "-N", n)
+	}
+	until(t, "two nodes are idle", func() bool {
+		c := exec.Command("sinfo", "-h", "-N", "-o", "%T")
+		c.Env = append(os.Environ(), env...)
+		out, err := c.Output()
+		return err == nil && strings.Count(string(out), "idle") == 2
+	})
+	return env
+}
+
+func slurmConf(t *testing.T, dir string) string {
+	host, err := os.Hostname()
+	require.NoError(t, err)
+	p := ports(t, 3)
+	return fmt.Sprintf(`ClusterName=dlptest
+SlurmctldHost=%[2]s(127.0.0.1)
+SlurmctldPort=%[3]d
+SlurmUser=root
+AuthType=auth/munge
+AuthInfo=socket=%[1]s/munge/sock
+CredType=cred/munge
+StateSaveLocation=%[1]s/ctld
+SlurmdSpoolDir=%[1]s/%%n
+TmpFS=%[1]s/tmp-%%n
+SlurmctldPidFile=%[1]s/ctld.pid
+SlurmdPidFile=%[1]s/%%n.pid
+SlurmctldLogFile=%[1]s/ctld.log
+SlurmdLogFile=%[1]s/%%n.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+ReturnToService=2
+MpiDefault=none
+MailProg=/bin/true
+SwitchType=switch/none
+NodeName=n1 NodeHostname=%[2]s NodeAddr=127.0.0.1 Port=%[4]d CPUs=2 RealMemory=1000
+NodeName=n2 NodeHostname=%[2]s NodeAddr=127.0.0.1 Port=%[5]d CPUs=2 RealMemory=1000
+PartitionName=p Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP OverSubscribe=FORCE:16
+`, dir, host, p[0], p[1], p[2])
+}
+
+// ports returns n free ports.
+func ports(t *testing.T, n int) []int {
+	var all []int
+	for range n {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		defer ln.Close()
+		all = append(all, ln.Addr().(*net.TCPAddr).Port)
+	}
+	return all
+}
+
+// serve starts a server for as long as the test lasts, and ends it by its pid.
+func serve(t *testing.T, env []string, log string, words ...string) {
+	t.Helper()
+	out, err := os.Create(log)
+	require.NoError(t, err)
+	c := exec.Command(words[0], words[1:]...)
+	c.Env = append(os.Environ(), env...)
+	c.Stdout, c.Stderr = out, out
+	require.NoError(t, c.Start())
+	ended := make(chan struct{})
+	var once sync.Once
+	go func() {
+		c.Wait()
+		once.Do(func() { close(ended) })
+	}()
+	t.Cleanup(func() {
+		c.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-ended:
+		case <-time.After(10 * time.Second):
+			c.Process.Kill()
+			<-ended
+		}
+		out.Close()
+		if t.Failed() {
+			text, err := os.ReadFile(log)
+			t.Logf("%s: %v\n%s", words[0], err, text)
+		}
+	})
+}
+
+// until waits for something to come true.
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	require.Eventually(t, ok, bound, 50*time.Millisecond, what)
+}

@@ -1,0 +1,125 @@
+// Selftest checks every kind of operation on whatever ranks it gets, and
+// misbehaves on request:
+//
+//	selftest                  all is well
+//	selftest before KIND RANK  that rank ends before Init
+//	selftest after KIND RANK   that rank ends in the middle of work
+//
+// KIND is kill, exit0, exit3, error or panic.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"syscall"
+
+	"github.com/dlprun/dlp/gather"
+	"github.com/dlprun/dlp/mpi"
+	"github.com/dlprun/dlp/split"
+)
+
+func main() {
+	if len(os.Args) == 4 && os.Args[1] == "before" && launcherRank() == os.Args[3] {
+		misbehave(os.Args[2])
+	}
+	mpi.Main(run)
+}
+
+func run(ctx context.Context, world *mpi.Comm) error {
+	if len(os.Args) == 4 && os.Args[1] == "after" {
+		if err := world.Barrier(ctx); err != nil {
+			return err
+		}
+		if strconv.Itoa(world.Rank()) == os.Args[3] {
+			return misbehave(os.Args[2])
+		}
+	}
+	n := world.Size()
+	ranks, err := mpi.Allgather(ctx, world, world.Rank())
+	if err != nil {
+		return err
+	}
+	for r, got := range ranks {
+		if r != got {
+			return fmt.Errorf("Allgather: %v", ranks)
+		}
+	}
+	for root := range n {
+		big, err := mpi.Bcast(ctx, world, root, slices.Repeat([]byte{byte(world.Rank())}, 1<<20))
+		if err != nil {
+			return err
+		}
+		if len(big) != 1<<20 || int(big[len(big)-1]) != root {
+			return fmt.Errorf("Bcast from %d", root)
+		}
+	}
+	// Everybody to everybody: every connection there can be.
+	for r := range n {
+		if err := mpi.SendValue(ctx, world, r, 1, world.Rank()); err != nil {
+			return err
+		}
+	}
+	sum := 0
+	for range n {
+		v, _, err := mpi.RecvValue[int](ctx, world, mpi.AnySource, 1)
+		if err != nil {
+			return err
+		}
+		sum += v
+	}
+	if sum != n*(n-1)/2 {
+		return fmt.Errorf("sum %d of %d ranks", sum, n)
+	}
+	squares := gather.NewIndexed[int](1000)
+	loop := split.Managed(ctx, world, 1000, split.Progress(split.ProgressOff))
+	for i := range loop.All() {
+		squares.Set(i, i*i)
+	}
+	if err := loop.Err(); err != nil {
+		return err
+	}
+	all, err := squares.Gather(ctx, world)
+	if err != nil {
+		return err
+	}
+	if world.IsRoot() {
+		for i, v := range all {
+			if v != i*i {
+				return fmt.Errorf("square %d is %d", i, v)
+			}
+		}
+		fmt.Printf("selftest: %d ranks agree\n", n)
+	}
+	return nil
+}
+
+// misbehave ends this process, or returns the error to end it with.
+func misbehave(kind string) error {
+	switch kind {
+	case "kill":
+		syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {}
+	case "exit0":
+		os.Exit(0)
+	case "exit3":
+		os.Exit(3)
+	case "panic":
+		panic("on purpose")
+	}
+	return errors.New("an error on purpose")
+}
+
+// launcherRank is this process's rank before Init, in the variables of any
+// launcher.
+func launcherRank() string {
+	for _, name := range []string{"DLP_RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMI_ID", "SLURM_PROCID"} {
+		if r := os.Getenv(name); r != "" {
+			return r
+		}
+	}
+	return "0"
+}

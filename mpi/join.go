@@ -1,0 +1,185 @@
+package mpi
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+
+	"github.com/dlprun/dlp/mpi/internal/transport/sock"
+	"github.com/dlprun/dlp/mpi/launch"
+)
+
+// join meets the other ranks.
+func join(ctx context.Context, found launch.Job) (_ *Comm, err error) {
+	j := &job{backend: "embedded", size: found.Size, meeting: found.Meeting}
+	var listeners []net.Listener
+	defer func() {
+		if err != nil {
+			closeAll(listeners)
+			err = j.giveUp(err)
+		}
+	}()
+	if found.Rank == 0 && !found.Hosted {
+		if j.hub, err = hostHub(ctx, found); err != nil {
+			return nil, err
+		}
+	}
+	if j.session, err = launch.Join(ctx, found, j.hub); err != nil {
+		return nil, err
+	}
+	self, listeners, err := j.listen(found)
+	if err != nil {
+		return nil, err
+	}
+	started := make(chan struct{})
+	var e *engine
+	down := func(d launch.Down) { <-started; e.fail(downError(d)) }
+	if j.peers, err = j.session.Register(ctx, self, down); err != nil {
+		return nil, err
+	}
+	if err = found.Meeting.Joined(); err != nil {
+		return nil, err
+	}
+	addrs, err := j.addresses(found)
+	if err != nil {
+		return nil, err
+	}
+	e = newEngine(sock.New(sock.Config{
+		Rank: found.Rank, Secret: j.session.Secret(), Build: found.Build, Peers: addrs, Listeners: listeners,
+	}), found.Rank, found.Size, j.host)
+	close(started)
+	go j.watchHub(e, found.Hosted)
+	c := j.world(e, found.Rank)
+	shareProcessors(c.LocalSize())
+	return c, nil
+}
+
+// giveUp ends what join has begun. If the hub knows why, whoever hosts it shows
+// the reason, and the error is a toldError.
+func (j *job) giveUp(err error) error {
+	var early *launch.DownError
+	told := errors.As(err, &early)
+	if j.session != nil && !told {
+		told = j.tell(1, err.Error(), false)
+	}
+	j.release(1) // the reason why counts, not what goes wrong on the way out
+	if told {
+		return &toldError{err}
+	}
+	return err
+}
+
+// toldError is an error that the user has been shown.
+type toldError struct{ error }
+
+func (e *toldError) Unwrap() error { return e.error }
+
+// hostHub lets rank 0 host the meeting place where no launcher does.
+func hostHub(ctx context.Context, found launch.Job) (*launch.Hub, error) {
+	failed := false
+	return launch.HostHub(ctx, found, launch.HubConfig{
+		OnEvent: func(e launch.Event) {
+			switch e.Kind {
+			case launch.Lost:
+				e.Reason = launch.Vanished
+			case launch.Failed, launch.Missing:
+			default:
+				return
+			}
+			if failed { // what comes after the first is mostly its consequence
+				return
+			}
+			failed = true
+			if e.Rank < 0 {
+				fmt.Fprintf(os.Stderr, "dlp: %s\n", e.Reason)
+			} else {
+				fmt.Fprintf(os.Stderr, "dlp: rank %d%s: %s\n", e.Rank, in(e.Host), e.Reason)
+			}
+		},
+		OnRefused: func(err error) { fmt.Fprintf(os.Stderr, "dlp: rank 0: %v\n", err) },
+	})
+}
+
+// listen opens what other ranks will connect to: a unix socket for those of
+// this host, TCP for others, if there may be any.
+func (j *job) listen(found launch.Job) (self launch.Peer, listeners []net.Listener, err error) {
+	self.Rank = found.Rank
+	_, near := j.session.Unix() // so all are
+	if found.Transport != "tcp" {
+		ln, err := j.listenUnix()
+		if err != nil {
+			return self, nil, err
+		}
+		self.Unix = ln.Addr().String()
+		listeners = append(listeners, ln)
+	}
+	if found.Transport == "unix" || near && found.Transport != "tcp" {
+		return self, listeners, nil
+	}
+	ip, err := launch.ListenIP(found.Interface, j.session.LocalIP())
+	if err != nil {
+		return self, listeners, err
+	}
+	everywhere := j.hub != nil && !found.OneHost && found.Interface == ""
+	if everywhere {
+		ip = "" // the others know better by which address they reach this host
+	}
+	ln, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
+	if err != nil {
+		return self, listeners, err
+	}
+	_, port, err := net.SplitHostPort(ln.Addr().String())
+	self.TCP = []string{net.JoinHostPort(ip, port)}
+	return self, append(listeners, ln), err
+}
+
+// listenUnix opens a unix socket: beside the hub's, if that has a file; else, on
+// Linux, one without a file, which leaves nothing behind however the rank ends;
+// elsewhere one in a folder of its own.
+func (j *job) listenUnix() (net.Listener, error) {
+	if folder, _ := j.session.Unix(); folder != "" {
+		return net.Listen("unix", filepath.Join(folder, strconv.Itoa(j.session.Rank())))
+	}
+	if runtime.GOOS == "linux" {
+		return net.Listen("unix", "@dlp-"+rand.Text())
+	}
+	folder, err := os.MkdirTemp("", "dlp-") // mode 0700
+	if err != nil {
+		return nil, err
+	}
+	j.folder = folder
+	return net.Listen("unix", filepath.Join(folder, strconv.Itoa(j.session.Rank())))
+}
+
+// addresses says where each rank is reached: by its unix socket on this host,
+// by TCP elsewhere. Rank 0, where it hosts the hub, is reached like that.
+func (j *job) addresses(found launch.Job) ([][]sock.Addr, error) {
+	here := j.peers[found.Rank].HostID
+	all := make([][]sock.Addr, len(j.peers))
+	for r, p := range j.peers {
+		if p.HostID == here && p.Unix != "" {
+			all[r] = append(all[r], sock.Addr{Network: "unix", Address: p.Unix})
+			continue
+		}
+		for _, a := range p.TCP {
+			host, port, err := net.SplitHostPort(a)
+			if err != nil {
+				return nil, err
+			}
+			if host == "" {
+				host = j.session.RemoteIP()
+			}
+			all[r] = append(all[r], sock.Addr{Network: "tcp", Address: net.JoinHostPort(host, port)})
+		}
+		if len(all[r]) == 0 {
+			return nil, fmt.Errorf("rank %d on %s can't be reached from rank %d on %s by unix sockets; set DLP_TRANSPORT=auto and a rendezvous of the form host:port", r, p.Host, found.Rank, j.peers[found.Rank].Host)
+		}
+	}
+	return all, nil
+}

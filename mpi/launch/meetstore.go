@@ -1,0 +1,117 @@
+package launch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// store is a meeting through the key-value store of a PMI server. Its barrier
+// tells nobody who is missing; so each rank binds a name on its host while it
+// waits, and where the time is over, the names that are not bound are missing.
+type store struct {
+	pmi     *pmi
+	size    int
+	oneHost bool
+	flag    net.Listener // this rank's name; nil where there are none
+	got     *Invitation
+}
+
+const storeKey = "dlp.0"
+
+func newStore(getenv func(string) string, p *place) (Meeting, error) {
+	if p.pmi == nil {
+		var err error
+		if p.pmi, err = dialPMI(getenv); err != nil {
+			return nil, err
+		}
+	}
+	s := &store{pmi: p.pmi, size: p.size, oneHost: p.oneHost}
+	s.flag, _ = s.bind(p.rank) // without it a message is less exact, no more
+	return s, nil
+}
+
+// bind takes the name of a rank on this host. It fails if the rank is there.
+func (s *store) bind(rank int) (net.Listener, error) {
+	if runtime.GOOS != "linux" { // elsewhere such a name is a file, which may stay behind
+		return nil, errors.ErrUnsupported
+	}
+	return net.Listen("unix", "@dlp-"+s.pmi.kvs+"-"+strconv.Itoa(rank))
+}
+
+// missing lists the ranks that are not on this host.
+func (s *store) missing() (ranks []string) {
+	for r := range s.size {
+		if ln, err := s.bind(r); err == nil {
+			ln.Close()
+			ranks = append(ranks, strconv.Itoa(r))
+		}
+	}
+	return ranks
+}
+
+func (s *store) String() string { return "the key-value store of the launcher (PMI)" }
+func (s *store) Listen() string { return "" }
+
+func (s *store) Publish(ctx context.Context, i Invitation) error {
+	if err := s.pmi.put(storeKey, i.encode()); err != nil {
+		return err
+	}
+	return s.fence(ctx)
+}
+
+func (s *store) Find(ctx context.Context) (Invitation, error) {
+	if s.got == nil {
+		if err := s.fence(ctx); err != nil {
+			return Invitation{}, err
+		}
+		text, err := s.pmi.get(storeKey)
+		if err != nil {
+			return Invitation{}, err
+		}
+		i, err := decodeInvitation(text)
+		if err != nil {
+			return Invitation{}, err
+		}
+		s.got = &i
+	}
+	return *s.got, nil
+}
+
+// fence waits for all ranks, as long as ctx allows.
+func (s *store) fence(ctx context.Context) error {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = time.Now().Add(DefaultInitTimeout)
+	}
+	err := s.pmi.barrier(deadline)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		where := "on this host"
+		if s.oneHost {
+			where = "at all"
+		}
+		return fmt.Errorf("missing ranks: of %d, these did not come %s in time: %s", s.size, where, strings.Join(s.missing(), ","))
+	}
+	return err
+}
+
+func (s *store) Joined() error {
+	if s.flag == nil {
+		return nil
+	}
+	return s.flag.Close()
+}
+
+func (s *store) Leave(status int) error {
+	if status != 0 {
+		s.pmi.abort(status)
+		return nil
+	}
+	return s.pmi.finalize()
+}
