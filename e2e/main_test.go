@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer os.RemoveAll(bin)
-		build := exec.Command("go", "build", "-o", bin+"/", "../cmd/dlprun", "../examples/wordfreq", "../examples/pi", "./testdata/selftest")
+		build := exec.Command("go", "build", "-o", bin+"/", "../cmd/dlprun", "../examples/wordfreq", "../examples/pi", "./testdata/selftest", "./testdata/faulty")
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := build.CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "%s%v\n", out, err)
@@ -61,14 +61,17 @@ func cmd(words ...string) func(n int, program ...string) []string {
 
 var openmpiAsRoot = []string{"OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"}
 
+// dlprun is our own launcher.
+var dlprun = launcher{name: "dlprun", command: func(n int, program ...string) []string {
+	return append([]string{filepath.Join(bin, "dlprun"), "-np", strconv.Itoa(n)}, program...)
+}}
+
 // launchers are those that start ranks on this machine. Slurm's come up with
 // the first test that asks.
 func launchers(t *testing.T) []launcher {
 	need(t, "mpirun.openmpi", "mpirun.mpich")
 	return append([]launcher{
-		{name: "dlprun", command: func(n int, program ...string) []string {
-			return append([]string{filepath.Join(bin, "dlprun"), "-np", strconv.Itoa(n)}, program...)
-		}},
+		dlprun,
 		{name: "openmpi", env: openmpiAsRoot, command: func(n int, program ...string) []string {
 			// Two mpirun at once trip over each other in their common folder.
 			dir, err := os.MkdirTemp(bin, "ompi-")
