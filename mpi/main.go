@@ -59,7 +59,7 @@ func (c *Comm) endWith(err error, status int) {
 	if errors.As(err, &p) {
 		status = 2
 		fmt.Fprintf(os.Stderr, "panic: %v\n\n%s\n", p.value, p.stack)
-	} else if s := stackOf(err); s != nil {
+	} else if s := stackOf(err); s != nil && c.IsRoot() { // all ranks have it
 		fmt.Fprintf(os.Stderr, "%s\n", s)
 	}
 	c.job.end(c.engine.rank, status, trimPrefix(err), false)

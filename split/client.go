@@ -1,0 +1,168 @@
+package split
+
+import (
+	"context"
+	"encoding/binary"
+	"sync"
+	"time"
+
+	"github.com/dlprun/dlp/mpi"
+)
+
+// A client is a rank's way to the manager at the root, where the rank is not the
+// root itself.
+type client struct {
+	comm *mpi.Comm
+	cfg  *config
+	ctx  context.Context
+	hand *hand
+
+	// sending is the context of all messages to the root. It ends some time after
+	// ctx: what was begun is sent whole, so that both sides agree on what is done.
+	sending context.Context
+	release func() // of sending
+
+	mu  sync.Mutex
+	own map[int]error // Map: what failed here, to be found again in what the root says
+}
+
+// newClient says hello.
+func newClient(ctx context.Context, comm *mpi.Comm, cfg *config, hand *hand) *client {
+	c := &client{comm: comm, cfg: cfg, ctx: ctx, hand: hand}
+	c.sending, c.release = outlive(ctx, patience)
+	h := hello{items: cfg.items}
+	err := cfg.check()
+	if err == nil {
+		h.keys = cfg.fingerprint()
+	} else {
+		h.err = err.Error()
+		hand.close(err, byItself)
+	}
+	if err := c.send(h.encode()); err != nil {
+		hand.close(cfg.errorf("%w", err), byItself)
+	}
+	return c
+}
+
+// report sends r to the manager.
+func (c *client) report(r *report) error {
+	return c.send(r.encode())
+}
+
+// wait blocks until something is in h, or this rank is told to stop.
+func (c *client) wait(h *hand) (waited bool, err error) {
+	for err == nil && h.waits() {
+		waited, err = true, c.receive(c.ctx)
+	}
+	return waited, err
+}
+
+// receive takes in one message of the manager.
+func (c *client) receive(ctx context.Context) error {
+	b, _, err := c.comm.Recv(ctx, mpi.Root, tag)
+	if err != nil {
+		return err
+	}
+	if len(b) == 0 {
+		return errMalformed
+	}
+	switch body := b[1:]; kind(b[0]) {
+	case kindGrant:
+		g, err := decodeGrant(body)
+		if err != nil {
+			return err
+		}
+		c.hand.put(g)
+	case kindQuery:
+		return c.answer(body)
+	case kindEnd:
+		v, err := decodeVerdict(body)
+		if err != nil {
+			return err
+		}
+		c.hand.close(c.restore(v).err(), byManager)
+	default:
+		return errMalformed
+	}
+	return nil
+}
+
+// answer tells the root which is the first key that differs from the root's,
+// whose hashes it got.
+func (c *client) answer(hashes []byte) error {
+	if len(hashes) != 8*c.cfg.items || c.cfg.keys == nil {
+		return errMalformed
+	}
+	index, key := unknown, ""
+	for i := range c.cfg.items {
+		if binary.LittleEndian.Uint64(hashes[8*i:]) != c.cfg.keyHash(i) {
+			index, key = i, c.cfg.key(i)
+			break
+		}
+	}
+	return c.send(encodeDiffers(index, key))
+}
+
+// restore puts the errors of this rank's own tasks back in the place of their
+// texts.
+func (c *client) restore(v verdict) verdict {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, f := range v.failures {
+		if err, ok := c.own[f.Index]; ok && f.Rank == c.comm.Rank() {
+			f.Err = err
+		}
+	}
+	return v
+}
+
+// remember keeps the error of an item for restore.
+func (c *client) remember(index int, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.own == nil {
+		c.own = map[int]error{}
+	}
+	c.own[index] = err
+}
+
+// leave sends the last report, and sees to it that the manager's last message is
+// read. That is waited for only in the background: the root may be far from
+// calling the loop.
+func (c *client) leave(r report) {
+	r.leave = true
+	err := c.send(r.encode())
+	c.release()
+	if err != nil || c.hand.is(byManager) {
+		c.comm.Free()
+		return
+	}
+	go c.drain()
+}
+
+// drain reads what the manager still sends to a rank that has left.
+func (c *client) drain() {
+	defer c.comm.Free()
+	for {
+		b, _, err := c.comm.Recv(context.WithoutCancel(c.ctx), mpi.Root, tag)
+		if err != nil || len(b) == 0 || kind(b[0]) == kindEnd {
+			return
+		}
+	}
+}
+
+func (c *client) send(b []byte) error {
+	return c.comm.Send(c.sending, mpi.Root, tag, b)
+}
+
+// outlive returns a context that ends d after ctx has, or when release is called.
+func outlive(ctx context.Context, d time.Duration) (longer context.Context, release func()) {
+	longer, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		time.AfterFunc(d, func() { end(context.Cause(ctx)) })
+	})
+	return longer, func() {
+		stop()
+		end(nil)
+	}
+}

@@ -1,0 +1,49 @@
+// Package split says which rank does which index.
+//
+// There are n items, every rank has the same list, and an index says which one
+// is meant. Only indices and results travel, never the items.
+//
+// # Fixed shares
+//
+// [RoundRobin], [Block] and [RoundRobinSeq] are plain arithmetic on the rank
+// and the number of ranks. They send nothing, and suit items that cost alike.
+//
+// # Shares handed out while the work goes on
+//
+// [Managed] turns a serial loop into one whose indices rank 0 hands out as
+// ranks become free:
+//
+//	loop := split.Managed(ctx, world, len(files))
+//	for i := range loop.All() {
+//		words.Add(files[i])
+//	}
+//	if err := loop.Err(); err != nil {
+//		return err
+//	}
+//
+// [ManagedSeq] does it for what can only be walked and whose length nobody
+// knows. Results stay with the rank that made them; package gather brings them
+// together.
+//
+// # Results at the root
+//
+// [Map], [MapUnordered] and [Collect] also run the work and bring each result to
+// rank 0, in index order, as they complete, or as a slice:
+//
+//	sizes, err := split.Collect(ctx, world, len(files), func(ctx context.Context, i int) (int64, error) {
+//		return measure(files[i])
+//	})
+//
+// # What holds for all of them
+//
+// All ranks of the communicator call the same function, with the same n and the
+// same [Keys]; a disagreement is an error on every rank that names ranks and
+// index. Rank 0 manages and works: four ranks are four workers, and one rank
+// runs the same code without a message. How many indices a rank gets at a time
+// is measured while the loop runs, unless [Chunk] or [Policy] say otherwise.
+// [Rand] gives each item random numbers that depend on nothing but the seed and
+// the index.
+//
+// Each loop has messages of its own, so that nothing else that a program sends
+// can meet them, and several loops may run at once on different communicators.
+package split

@@ -1,0 +1,167 @@
+package split
+
+import "sync"
+
+// A hand holds the indices that were granted to this rank and that it has not
+// begun. Grants are put in by whoever hears from the manager, and taken out by
+// whoever works.
+type hand struct {
+	mu      sync.Mutex
+	changed sync.Cond // something was put in, or it is over
+	spans   []span
+	head    int // of spans: those before are used up
+	count   int // indices in spans
+	ahead   int // ask for more when fewer than this are left
+	asked   bool
+	limit   int // indices from here on do not exist, or unknown
+	ending  ending
+	err     error // why it is over
+	onOver  func()
+}
+
+// An ending says how the loop ended for this rank; each includes those before.
+type ending uint8
+
+const (
+	notYet    ending = iota
+	byItself         // the rank stopped
+	byManager        // the manager has sent its last message
+	complete         // and, at the root, the loop is complete
+)
+
+func newHand() *hand {
+	h := &hand{limit: unknown}
+	h.changed.L = &h.mu
+	return h
+}
+
+// put adds a grant, the answer to the one request that was under way.
+func (h *hand) put(g grant) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.head == len(h.spans) {
+		h.spans, h.head = h.spans[:0], 0
+	}
+	h.spans = append(h.spans, g.spans...)
+	h.count += countSpans(g.spans)
+	h.ahead, h.asked = g.ahead, false
+	if h.limit != unknown {
+		h.cutLocked(h.limit)
+	}
+	h.changed.Broadcast()
+}
+
+// cut drops the indices from limit on, now and later.
+func (h *hand) cut(limit int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.cutLocked(limit)
+}
+
+func (h *hand) cutLocked(limit int) {
+	h.limit = limit
+	h.spans = cutSpans(append(h.spans[:0], h.spans[h.head:]...), limit)
+	h.head, h.count = 0, countSpans(h.spans)
+}
+
+// take removes a run of at most limit indices, which is empty if there are none.
+// ask tells the caller to ask the manager for more, without waiting. over says that
+// the loop has ended for this rank.
+func (h *hand) take(limit int) (run span, ask, over bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.ending > notYet || h.count == 0 {
+		return span{}, false, h.ending > notYet
+	}
+	first := &h.spans[h.head]
+	n := min(first.len(), limit)
+	if h.ahead > 0 && !h.asked {
+		// Stop where it is time to ask.
+		if spare := h.count - h.ahead; spare > 0 {
+			n = min(n, spare)
+		} else {
+			ask, h.asked = true, true
+		}
+	}
+	run = span{first.lo, first.lo + n}
+	h.count -= n
+	if first.lo += n; first.len() == 0 {
+		h.head++
+	}
+	return run, ask, false
+}
+
+// ask notes that the caller asks the manager for more, and reports false if a
+// request is under way.
+func (h *hand) ask() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	asks := !h.asked
+	h.asked = true
+	return asks
+}
+
+// wait blocks until a request is answered or the loop is over for this rank, and
+// reports whether it had to.
+func (h *hand) wait() (waited bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for h.waitsLocked() {
+		waited = true
+		h.changed.Wait()
+	}
+	return waited
+}
+
+// close ends the loop for this rank, with the err of the first call.
+func (h *hand) close(err error, how ending) {
+	h.mu.Lock()
+	first := h.ending == notYet
+	h.ending = max(h.ending, how)
+	if !first {
+		h.mu.Unlock()
+		return
+	}
+	h.err = err
+	onOver := h.onOver
+	h.changed.Broadcast()
+	h.mu.Unlock()
+	if onOver != nil {
+		onOver()
+	}
+}
+
+// whenOver has f called when the loop ends for this rank, or now if it has.
+func (h *hand) whenOver(f func()) {
+	h.mu.Lock()
+	h.onOver = f
+	over := h.ending > notYet
+	h.mu.Unlock()
+	if over {
+		f()
+	}
+}
+
+// is reports whether the loop has ended for this rank, that way.
+func (h *hand) is(how ending) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.ending >= how
+}
+
+// reason returns why the loop is over for this rank, nil if it is not or went
+// well.
+func (h *hand) reason() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.err
+}
+
+// waits reports whether this rank has nothing to do until a request is answered.
+func (h *hand) waits() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.waitsLocked()
+}
+
+func (h *hand) waitsLocked() bool { return h.count == 0 && h.asked && h.ending == notYet }

@@ -1,0 +1,484 @@
+package split
+
+import (
+	"encoding/binary"
+	"math"
+	"time"
+)
+
+// A manager decides which rank does which index. It is a state machine: events
+// come in through its methods, decisions go out through take. It does no I/O,
+// knows no clock, and starts nothing, so that a test can lead it through any
+// course of events. It is not safe for concurrent use.
+//
+// Each index is in exactly one place: in the queue, held by one rank, or done.
+type manager struct {
+	cfg     *config
+	n       int    // items; unknown until a rank of a ManagedSeq meets the end
+	keys    uint64 // fingerprint
+	todo    queue
+	seats   []seat
+	waiters []int // ranks whose request can't be answered yet, first come first
+	greeted int   // ranks that said hello
+	away    int   // ranks that left
+	doubts  int   // ranks whose keys differ, asked where
+
+	turn int           // chunks handed out
+	held int           // indices at all ranks
+	done int           // items finished
+	busy time.Duration // spent on them
+	cost time.Duration // of a request
+
+	ended   int // ManagedSeq: the rank that met the end
+	top     int // ManagedSeq: the index after the last one that is done
+	topRank int // and who did it
+
+	stored int // Map: results that wait at the root
+	needed int // Map: the index that the root's loop waits for, or unknown
+
+	failures []*TaskError
+	over     bool
+	complete bool    // with over: all items are done, or have failed as MaxFailures allows
+	err      error   // with over: how it ended
+	verdict  verdict // the same, to be sent
+	out      []decision
+}
+
+// A seat is what the manager knows about a rank.
+type seat struct {
+	held    []span // granted and not done, in the order in which they were granted
+	grant   []span // room for the next grant
+	prompt  bool   // the last request was answered at once, so that its time is a request's cost
+	served  bool   // had a grant
+	greeted bool
+	doubted bool // has other keys, and was asked where they begin to differ
+	left    bool // sent its last report, or is lost
+	ended   bool // was told that the loop is over for it
+}
+
+// A report is what a rank tells the manager.
+type report struct {
+	want    want
+	leave   bool          // this is the last report
+	done    int           // so many of the first indices the rank holds are done
+	indices []int         // Map: these are done
+	busy    time.Duration // spent on what is done
+	wait    time.Duration // from the last request to its answer
+	atEnd   bool          // the rank met the end of its items
+	length  int           // with atEnd: their number
+
+	failures []*TaskError // Map: these failed
+	results  []byte       // Map: those of indices, a batch of a codec stream
+}
+
+// want says whether a rank asks for indices.
+type want uint8
+
+const (
+	nothing want = iota
+	now          // the rank has none, and waits
+	early        // the rank has some, and wants an answer at once, be it empty
+)
+
+// A hello is what a rank says when it calls the loop.
+type hello struct {
+	items int
+	keys  uint64 // fingerprint
+	err   string // why the rank can't take part
+}
+
+// A grant is what a rank may work on.
+type grant struct {
+	spans []span
+	ahead int // ask for more when fewer than this are left
+}
+
+// A decision is what a rank must be told.
+type decision struct {
+	rank   int
+	what   kind
+	grant  grant    // with kindGrant
+	hashes []byte   // with kindQuery: 8 bytes a key
+	end    *verdict // with kindEnd
+	err    error    // with kindEnd: the same, for rank 0
+	how    ending   // with kindEnd, for rank 0
+}
+
+const firstCost = 20 * time.Microsecond // of a request, before one was measured
+
+func newManager(cfg *config, ranks int) *manager {
+	m := &manager{cfg: cfg, n: cfg.items, cost: firstCost, needed: unknown, seats: make([]seat, ranks)}
+	if ranks > 1 {
+		m.keys = cfg.fingerprint()
+	}
+	m.todo = newQueue(m.n, cfg.turns())
+	return m
+}
+
+// take returns the decisions since the last call, to be sent in this order. The
+// spans of a grant stay as they are until that rank asks again.
+func (m *manager) take() []decision {
+	out := m.out
+	m.out = m.out[:0]
+	return out
+}
+
+// hello is the event that a rank called the loop.
+func (m *manager) hello(rank int, h hello) {
+	s := &m.seats[rank]
+	if m.over || s.greeted {
+		return
+	}
+	s.greeted = true
+	m.greeted++
+	switch {
+	case h.err != "":
+		m.end(m.cfg.errorf("rank %d can't take part: %s", rank, h.err))
+	case h.items != m.cfg.items:
+		m.end(m.cfg.errorf("%w: rank 0 has %d items, rank %d has %d; index %d is the first that only one of them has",
+			ErrDisagree, m.cfg.items, rank, h.items, min(m.cfg.items, h.items)))
+	case (h.keys == 0) != (m.keys == 0):
+		with, without := 0, rank
+		if m.keys == 0 {
+			with, without = rank, 0
+		}
+		m.end(m.cfg.errorf("%w: rank %d passes Keys, rank %d does not", ErrDisagree, with, without))
+	case h.keys != m.keys:
+		m.doubts++
+		s.doubted = true
+		m.emit(decision{rank: rank, what: kindQuery, hashes: m.hashes()})
+	}
+	m.settle()
+}
+
+func (m *manager) hashes() []byte {
+	b := make([]byte, 0, 8*m.cfg.items)
+	for i := range m.cfg.items {
+		b = binary.LittleEndian.AppendUint64(b, m.cfg.keyHash(i))
+	}
+	return b
+}
+
+// differs is the event that a rank found the first key that is not rank 0's.
+func (m *manager) differs(rank, index int, key string) {
+	if index < 0 || index >= m.cfg.items {
+		m.end(m.cfg.errorf("%w: the keys of rank 0 and rank %d differ from call to call", ErrDisagree, rank))
+		return
+	}
+	m.end(m.cfg.errorf("%w: item %d is %q on rank 0 and %q on rank %d; it is the first that differs",
+		ErrDisagree, index, m.cfg.key(index), key, rank))
+}
+
+// silent is the event that a rank does not say where its keys differ.
+func (m *manager) silent(rank int) {
+	m.end(m.cfg.errorf("%w: the keys of rank 0 and rank %d differ", ErrDisagree, rank))
+}
+
+// report is the event that a rank reports.
+func (m *manager) report(rank int, r *report) {
+	s := &m.seats[rank]
+	if s.left {
+		return
+	}
+	if !m.over {
+		m.account(rank, r)
+	}
+	switch {
+	case r.leave:
+		m.leave(rank)
+	case m.over:
+	case r.want == early:
+		m.answer(rank, r.want)
+	case r.want == now:
+		m.waiters = append(m.waiters, rank)
+		s.prompt = m.serve() && s.served
+		s.served = true
+	}
+	m.settle()
+}
+
+// account books what r says is done.
+func (m *manager) account(rank int, r *report) {
+	s := &m.seats[rank]
+	m.busy += r.busy
+	if s.prompt && r.wait > 0 {
+		m.cost += (r.wait - m.cost) / 4
+		s.prompt = false
+	}
+	if !m.popDone(rank, r.done) {
+		m.end(m.strange(rank))
+		return
+	}
+	for _, i := range r.indices {
+		if !m.remove(s, i) {
+			m.end(m.strange(rank))
+			return
+		}
+		m.stored++
+	}
+	for _, f := range r.failures {
+		if !m.remove(s, f.Index) {
+			m.end(m.strange(rank))
+			return
+		}
+		if m.failures = append(m.failures, f); len(m.failures) > m.cfg.maxFailures {
+			m.end(joinFailures(m.failures))
+			return
+		}
+	}
+	if r.atEnd {
+		m.atEnd(rank, r.length)
+	}
+}
+
+// strange is the error about a rank that did what it was not given. In a
+// ManagedSeq that happens to a rank that walks a longer sequence than others.
+func (m *manager) strange(rank int) error {
+	if m.cfg.items == unknown && m.n != unknown {
+		return m.cfg.errorf("%w: rank %d met the end of the items after %d, rank %d has more; index %d is the first that only one of them has",
+			ErrDisagree, m.ended, m.n, rank, m.n)
+	}
+	return m.cfg.errorf("rank %d reports items that it does not hold; do all ranks run the same program?", rank)
+}
+
+// popDone books the first k indices that rank holds as done.
+func (m *manager) popDone(rank, k int) bool {
+	s := &m.seats[rank]
+	used := 0
+	for ; k > 0; used++ {
+		if used == len(s.held) {
+			return false
+		}
+		first := &s.held[used]
+		n := min(k, first.len())
+		first.lo += n
+		k -= n
+		m.done += n
+		m.held -= n
+		if first.lo > m.top {
+			m.top, m.topRank = first.lo, rank
+		}
+		if first.len() > 0 {
+			break
+		}
+	}
+	s.held = append(s.held[:0], s.held[used:]...)
+	return k == 0
+}
+
+// remove books index i, held at s, as done.
+func (m *manager) remove(s *seat, i int) bool {
+	for k := range s.held {
+		h := &s.held[k]
+		if i < h.lo || i >= h.hi {
+			continue
+		}
+		m.done++
+		m.held--
+		switch {
+		case h.len() == 1:
+			s.held = append(s.held[:k], s.held[k+1:]...)
+		case i == h.lo:
+			h.lo++
+		case i == h.hi-1:
+			h.hi--
+		default:
+			rest := append([]span{{i + 1, h.hi}}, s.held[k+1:]...)
+			h.hi = i
+			s.held = append(s.held[:k+1], rest...)
+		}
+		return true
+	}
+	return false
+}
+
+// atEnd is told that the sequence of a rank has n items. What was handed out
+// beyond is void: the ranks that hold it will meet the end themselves.
+func (m *manager) atEnd(rank, n int) {
+	switch {
+	case m.n == n:
+	case m.n != unknown:
+		m.end(m.cfg.errorf("%w: rank %d met the end of the items after %d, rank %d after %d; index %d is the first that only one of them has",
+			ErrDisagree, m.ended, m.n, rank, n, min(m.n, n)))
+	case m.top > n:
+		m.end(m.cfg.errorf("%w: rank %d met the end of the items after %d, rank %d has more; index %d is the first that only one of them has",
+			ErrDisagree, rank, n, m.topRank, n))
+	default:
+		m.n, m.ended = n, rank
+		m.todo.cut(n)
+		m.held = 0
+		for r := range m.seats {
+			s := &m.seats[r]
+			s.held = cutSpans(s.held, n)
+			m.held += countSpans(s.held)
+		}
+	}
+}
+
+// leave is the last event of a rank. What it holds goes to others.
+func (m *manager) leave(rank int) {
+	s := &m.seats[rank]
+	s.left = true
+	m.away++
+	back := countSpans(s.held)
+	m.held -= back
+	m.todo.giveBack(s.held)
+	s.held = nil
+	for i, r := range m.waiters {
+		if r == rank {
+			m.waiters = append(m.waiters[:i], m.waiters[i+1:]...)
+			break
+		}
+	}
+	if s.doubted {
+		m.silent(rank)
+	}
+	m.dismiss(rank)
+	if !m.over {
+		m.serve()
+	}
+}
+
+// consumed is the event that the root's loop took k results, and waits for that
+// of index needed next; unknown if it takes any.
+func (m *manager) consumed(k, needed int) {
+	m.stored -= k
+	m.needed = needed
+	if !m.over {
+		m.serve()
+	}
+}
+
+// end is the event that the loop is over, on all ranks: well, or with err.
+func (m *manager) end(err error) {
+	if m.over {
+		return
+	}
+	m.over, m.err = true, err
+	m.verdict = newVerdict(err, m.endedByTasks())
+	m.waiters = nil
+	for r := range m.seats {
+		m.dismiss(r)
+	}
+}
+
+// settle ends the loop if nothing is to be done any more, or nobody is there to
+// do it. It waits for all ranks to say hello, so that a disagreement is seen.
+func (m *manager) settle() {
+	switch {
+	case m.over:
+	case m.n != unknown && m.done == m.n && m.greeted == len(m.seats) && m.doubts == 0:
+		m.complete = true
+		m.end(joinFailures(m.failures))
+	case m.away == len(m.seats) && m.n == unknown:
+		m.end(nil) // nobody knows whether anything is left
+	case m.away == len(m.seats):
+		m.end(m.cfg.errorf("every rank left the loop: %d of %d %w", m.n-m.done, m.n, ErrIncomplete))
+	}
+}
+
+// dismiss tells a rank, once, that the loop is over for it.
+func (m *manager) dismiss(rank int) {
+	s := &m.seats[rank]
+	if s.ended {
+		return
+	}
+	s.ended = true
+	how := byManager
+	if m.complete {
+		how = complete
+	}
+	m.emit(decision{rank: rank, what: kindEnd, end: &m.verdict, err: m.err, how: how})
+}
+
+func (m *manager) endedByTasks() []*TaskError {
+	if len(m.failures) > m.cfg.maxFailures || m.complete {
+		return m.failures
+	}
+	return nil
+}
+
+// serve answers those who wait, first come first, and reports whether none is
+// left. If one can't have anything, none can.
+func (m *manager) serve() bool {
+	for len(m.waiters) > 0 {
+		if !m.answer(m.waiters[0], now) {
+			return false
+		}
+		m.waiters = append(m.waiters[:0], m.waiters[1:]...)
+	}
+	return true
+}
+
+// answer gives rank its next chunk. If there is none it gives nothing, or an
+// empty grant to a rank that does not wait, and reports false.
+func (m *manager) answer(rank int, w want) bool {
+	s := &m.seats[rank]
+	g := grant{spans: s.grant[:0]}
+	o := m.outlook()
+	chunk := min(m.size(o), o.left)
+	switch room := m.room(); {
+	case chunk == 0:
+	case room > 0:
+		chunk = min(chunk, ceilDiv(room, len(m.seats)))
+		g.spans = m.todo.pop(chunk, g.spans)
+		if o.left -= chunk; rank != 0 {
+			g.ahead = ahead(o, chunk)
+		}
+	case m.needed >= 0 && m.todo.take(m.needed):
+		chunk = 1
+		g.spans = addSpan(g.spans, span{m.needed, m.needed + 1})
+	}
+	got := len(g.spans) > 0
+	if got {
+		m.turn++
+		m.held += chunk
+		for _, sp := range g.spans {
+			s.held = addSpan(s.held, sp)
+		}
+	}
+	s.grant = g.spans
+	if got || w == early {
+		m.emit(decision{rank: rank, what: kindGrant, grant: g})
+	}
+	return got
+}
+
+func (m *manager) outlook() outlook {
+	o := outlook{items: m.n, ranks: len(m.seats), left: m.todo.left(), turn: m.turn, done: m.done, cost: m.cost}
+	if m.done > 0 {
+		o.mean = max(m.busy/time.Duration(m.done), 1)
+	}
+	return o
+}
+
+// size is how many indices the policy gives; it may be more than are left.
+func (m *manager) size(o outlook) int {
+	if m.cfg.chunk > 0 {
+		return m.cfg.chunk
+	}
+	return max(policies[m.cfg.policy].size(o), 1)
+}
+
+// room is how many indices may go out before the root's loop takes results. It
+// counts one for each rank beyond the window, so that a small one does not leave
+// ranks idle.
+func (m *manager) room() int {
+	if m.cfg.unbounded {
+		return math.MaxInt
+	}
+	return m.cfg.window + len(m.seats) - m.stored - m.held
+}
+
+// done and n for the progress, and how many ranks have work.
+func (m *manager) progress() snapshot {
+	p := snapshot{done: m.done, items: m.n, ranks: len(m.seats)}
+	for i := range m.seats {
+		if len(m.seats[i].held) > 0 {
+			p.busy++
+		}
+	}
+	return p
+}
+
+func (m *manager) emit(d decision) { m.out = append(m.out, d) }

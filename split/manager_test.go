@@ -1,0 +1,545 @@
+package split
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A drive leads a manager through events by hand, and keeps what ranks are told.
+type drive struct {
+	*manager
+	log []string
+}
+
+func newDrive(t *testing.T, ranks, n int, opts ...Option) *drive {
+	cfg := newConfig("Managed", n, opts)
+	require.NoError(t, cfg.check())
+	d := &drive{manager: newManager(cfg, ranks)}
+	for r := range ranks {
+		d.hello(r, hello{items: n, keys: d.keys})
+	}
+	return d
+}
+
+func (d *drive) report(rank int, r *report) {
+	d.manager.report(rank, r)
+	d.note()
+}
+
+func (d *drive) consumed(k, needed int) {
+	d.manager.consumed(k, needed)
+	d.note()
+}
+
+func (d *drive) ask(rank, done int) { d.report(rank, &report{want: now, done: done}) }
+
+func (d *drive) note() {
+	for _, x := range d.take() {
+		switch x.what {
+		case kindGrant:
+			d.log = append(d.log, fmt.Sprintf("%d gets %v", x.rank, x.grant.spans))
+		case kindQuery:
+			d.log = append(d.log, fmt.Sprintf("%d is asked", x.rank))
+		case kindEnd:
+			d.log = append(d.log, fmt.Sprintf("%d ends", x.rank))
+		}
+	}
+}
+
+// told returns what the ranks were told since the last call.
+func (d *drive) told() []string {
+	d.note()
+	log := d.log
+	d.log = nil
+	return log
+}
+
+func TestManagerOneLoop(t *testing.T) {
+	d := newDrive(t, 2, 3, Chunk(2), Window(10))
+	d.ask(1, 0)
+	require.Equal(t, []string{"1 gets [{0 2}]"}, d.told())
+	d.ask(0, 0)
+	require.Equal(t, []string{"0 gets [{2 3}]"}, d.told())
+	d.ask(0, 1)
+	require.Empty(t, d.told(), "rank 1 may give something back")
+	d.ask(1, 2)
+	require.Equal(t, []string{"0 ends", "1 ends"}, d.told())
+	require.NoError(t, d.err)
+}
+
+func TestManagerWaitsForEveryHello(t *testing.T) {
+	d := &drive{manager: newManager(newConfig("Managed", 0, nil), 3)}
+	d.hello(0, hello{})
+	d.hello(2, hello{})
+	require.Empty(t, d.told())
+	d.hello(1, hello{})
+	require.Equal(t, []string{"0 ends", "1 ends", "2 ends"}, d.told())
+}
+
+func TestManagerHandsOnWhatALeaverHeld(t *testing.T) {
+	d := newDrive(t, 3, 6, Chunk(4))
+	d.ask(0, 0)
+	d.ask(1, 0)
+	d.ask(2, 0)
+	require.Equal(t, []string{"0 gets [{0 4}]", "1 gets [{4 6}]"}, d.told())
+	d.report(0, &report{leave: true, done: 1})
+	require.Equal(t, []string{"0 ends", "2 gets [{1 4}]"}, d.told())
+	d.report(1, &report{leave: true, done: 2})
+	d.ask(2, 3)
+	require.Equal(t, []string{"1 ends", "2 ends"}, d.told())
+	require.NoError(t, d.err)
+}
+
+func TestManagerAllLeave(t *testing.T) {
+	d := newDrive(t, 2, 100, Chunk(10))
+	d.ask(0, 0)
+	d.ask(1, 0)
+	d.report(0, &report{leave: true, done: 1})
+	d.report(1, &report{leave: true, done: 3})
+	require.ErrorIs(t, d.err, ErrIncomplete)
+	require.EqualError(t, d.err, "split: Managed: every rank left the loop: 96 of 100 items are left")
+}
+
+func TestManagerAnswersWhoAsksAhead(t *testing.T) {
+	d := newDrive(t, 2, 3, Chunk(2))
+	d.ask(0, 0)
+	d.report(0, &report{want: early})
+	d.report(1, &report{want: early})
+	require.Equal(t, []string{"0 gets [{0 2}]", "0 gets [{2 3}]", "1 gets []"}, d.told())
+}
+
+func TestManagerNamesWhoDisagrees(t *testing.T) {
+	keyed := Keys(func(i int) string { return fmt.Sprint("k", i) })
+	for _, c := range []struct {
+		name string
+		opts []Option
+		play func(m *manager)
+		want string
+	}{
+		{
+			"n", nil, func(m *manager) { m.hello(2, hello{items: 12}) },
+			"split: Managed: ranks disagree: rank 0 has 10 items, rank 2 has 12; index 10 is the first that only one of them has",
+		},
+		{
+			"keys here only", []Option{keyed}, func(m *manager) { m.hello(2, hello{items: 10}) },
+			"split: Managed: ranks disagree: rank 0 passes Keys, rank 2 does not",
+		},
+		{
+			"keys there only", nil, func(m *manager) { m.hello(2, hello{items: 10, keys: 5}) },
+			"split: Managed: ranks disagree: rank 2 passes Keys, rank 0 does not",
+		},
+		{
+			"a key", []Option{keyed}, func(m *manager) { m.hello(1, hello{items: 10, keys: 5}); m.differs(1, 3, "x") },
+			`split: Managed: ranks disagree: item 3 is "k3" on rank 0 and "x" on rank 1; it is the first that differs`,
+		},
+		{
+			"a key, with a rank that leaves", []Option{keyed},
+			func(m *manager) { m.hello(1, hello{items: 10, keys: 5}); m.report(1, &report{leave: true}) },
+			"split: Managed: ranks disagree: the keys of rank 0 and rank 1 differ",
+		},
+		{
+			"keys that change", []Option{keyed}, func(m *manager) { m.hello(1, hello{items: 10, keys: 5}); m.differs(1, unknown, "") },
+			"split: Managed: ranks disagree: the keys of rank 0 and rank 1 differ from call to call",
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := newManager(newConfig("Managed", 10, c.opts), 3)
+			m.hello(0, hello{items: 10, keys: m.keys})
+			m.report(0, &report{want: now})
+			c.play(m)
+			require.EqualError(t, m.err, c.want)
+			require.ErrorIs(t, m.err, ErrDisagree)
+			ends := 0
+			for _, d := range m.take() {
+				if d.what == kindEnd {
+					ends++
+				}
+			}
+			require.Equal(t, 3, ends)
+		})
+	}
+}
+
+func TestManagerDoesNotEndInDoubt(t *testing.T) {
+	m := newManager(newConfig("Managed", 1, []Option{Keys(func(int) string { return "a" })}), 2)
+	m.hello(0, hello{items: 1, keys: m.keys})
+	m.hello(1, hello{items: 1, keys: m.keys + 1})
+	m.report(0, &report{want: now})
+	m.report(0, &report{want: now, done: 1})
+	require.False(t, m.over)
+	m.differs(1, 0, "b")
+	require.ErrorIs(t, m.err, ErrDisagree)
+}
+
+func TestManagerMeetsTheEndOfASequence(t *testing.T) {
+	d := newDrive(t, 3, unknown, Chunk(4))
+	d.ask(0, 0)
+	d.ask(1, 0)
+	d.ask(2, 0)
+	require.Equal(t, []string{"0 gets [{0 4}]", "1 gets [{4 8}]", "2 gets [{8 12}]"}, d.told())
+	d.report(1, &report{want: now, done: 2, atEnd: true, length: 6})
+	d.report(2, &report{want: now, atEnd: true, length: 6})
+	require.Empty(t, d.told())
+	d.ask(0, 4)
+	require.Equal(t, []string{"0 ends", "1 ends", "2 ends"}, d.told())
+	require.NoError(t, d.err)
+}
+
+func TestManagerNamesWhoseSequenceDiffers(t *testing.T) {
+	for name, c := range map[string]struct {
+		play func(d *drive)
+		want string
+	}{
+		"two ends": {
+			func(d *drive) {
+				d.report(0, &report{atEnd: true, length: 3})
+				d.report(1, &report{atEnd: true, length: 5})
+			},
+			"split: ManagedSeq: ranks disagree: rank 0 met the end of the items after 3, rank 1 after 5; index 3 is the first that only one of them has",
+		},
+		"done before the end was met": {
+			func(d *drive) {
+				d.report(1, &report{done: 4})
+				d.report(0, &report{atEnd: true, length: 3})
+			},
+			"split: ManagedSeq: ranks disagree: rank 0 met the end of the items after 3, rank 1 has more; index 3 is the first that only one of them has",
+		},
+		"done afterwards": {
+			func(d *drive) {
+				d.report(0, &report{atEnd: true, length: 5})
+				d.report(1, &report{done: 4})
+			},
+			"split: ManagedSeq: ranks disagree: rank 0 met the end of the items after 5, rank 1 has more; index 5 is the first that only one of them has",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDrive(t, 2, unknown, Chunk(4))
+			d.cfg.call = "ManagedSeq"
+			d.ask(0, 0)
+			d.ask(1, 0)
+			c.play(d)
+			require.EqualError(t, d.err, c.want)
+			require.ErrorIs(t, d.err, ErrDisagree)
+		})
+	}
+}
+
+func TestManagerEndlessSequence(t *testing.T) {
+	d := newDrive(t, 2, unknown)
+	for range 100 {
+		d.report(1, &report{want: now, done: min(d.turn, 1), busy: time.Second})
+	}
+	d.report(0, &report{leave: true})
+	d.report(1, &report{leave: true})
+	require.True(t, d.over)
+	require.NoError(t, d.err)
+}
+
+func TestManagerFailures(t *testing.T) {
+	fail := func(i int) *report {
+		return &report{failures: []*TaskError{{Index: i, Rank: 1, Err: errors.New("no")}}}
+	}
+	d := newDrive(t, 2, 4, Chunk(4), MaxFailures(1))
+	d.ask(1, 0)
+	d.report(1, fail(2))
+	require.False(t, d.over)
+	d.report(1, fail(0))
+	require.True(t, d.over)
+	require.EqualError(t, d.err, "split: item 0 failed on rank 1 (): no\nsplit: item 2 failed on rank 1 (): no")
+
+	d = newDrive(t, 2, 4, Chunk(4), MaxFailures(1))
+	d.ask(1, 0)
+	d.report(1, fail(2))
+	d.report(1, &report{indices: []int{3, 0, 1}, want: now})
+	require.True(t, d.over)
+	var failed *TaskError
+	require.ErrorAs(t, d.err, &failed)
+	require.Equal(t, 2, failed.Index)
+}
+
+func TestManagerRefusesWhatWasNotHeld(t *testing.T) {
+	for name, r := range map[string]report{
+		"count":  {done: 3},
+		"index":  {indices: []int{2}},
+		"failed": {failures: []*TaskError{{Index: 7, Err: context.Canceled}}},
+	} {
+		d := newDrive(t, 2, 10, Chunk(2))
+		d.ask(1, 0)
+		d.report(1, &r)
+		require.ErrorContains(t, d.err, "rank 1 reports items that it does not hold", name)
+	}
+}
+
+func TestManagerWindow(t *testing.T) {
+	d := newDrive(t, 2, 100, Chunk(1), Window(2))
+	d.ask(0, 0)
+	d.report(0, &report{indices: []int{0}, want: now})
+	d.report(0, &report{indices: []int{1}, want: now})
+	d.report(0, &report{indices: []int{2}, want: now})
+	require.Equal(t, []string{"0 gets [{0 1}]", "0 gets [{1 2}]", "0 gets [{2 3}]", "0 gets [{3 4}]"}, d.told())
+	d.ask(1, 0)
+	d.report(0, &report{indices: []int{3}, want: now})
+	require.Empty(t, d.told(), "two wait, and one for each rank")
+	d.consumed(1, unknown)
+	require.Equal(t, []string{"1 gets [{4 5}]"}, d.told())
+	d.consumed(1, unknown)
+	require.Equal(t, []string{"0 gets [{5 6}]"}, d.told())
+}
+
+func TestManagerGivesWhatTheRootWaitsForOutOfTurn(t *testing.T) {
+	d := newDrive(t, 1, 5, Chunk(1), Window(1), Order([]int{4, 3, 2, 1, 0}))
+	d.consumed(0, 0)
+	d.ask(0, 0)
+	d.report(0, &report{indices: []int{4}, want: now})
+	d.report(0, &report{indices: []int{3}, want: now})
+	require.Equal(t, []string{"0 gets [{4 5}]", "0 gets [{3 4}]", "0 gets [{0 1}]"}, d.told())
+	d.report(0, &report{indices: []int{0}})
+	d.consumed(1, 1)
+	d.ask(0, 0)
+	require.Equal(t, []string{"0 gets [{1 2}]"}, d.told())
+}
+
+func TestManagerLearnsTheCostOfARequest(t *testing.T) {
+	d := newDrive(t, 2, 100, Chunk(1))
+	d.report(1, &report{want: now})
+	d.report(1, &report{want: now, done: 1, wait: time.Hour})
+	require.Equal(t, firstCost, d.cost, "the first one waits for the root to come")
+	d.report(1, &report{want: now, done: 1, wait: firstCost + 4*time.Microsecond})
+	require.Equal(t, firstCost+time.Microsecond, d.cost)
+}
+
+func TestManagerProgress(t *testing.T) {
+	d := newDrive(t, 3, 10, Chunk(2))
+	d.ask(1, 0)
+	d.ask(2, 0)
+	d.ask(1, 2)
+	require.Equal(t, snapshot{done: 2, items: 10, ranks: 3, busy: 2}, d.progress())
+}
+
+// A world is a model of ranks that do everything that ranks may do, in any
+// order: their messages take their time, but keep their order.
+type world struct {
+	t      testing.TB
+	r      *rand.Rand
+	m      *manager
+	ranks  []*modelRank
+	length int // of the sequence
+	did    map[int]int
+	mapped bool
+	window []int // results at the root
+	next   int   // the one that its loop wants, or unknown
+}
+
+type modelRank struct {
+	up      []report   // on their way to the manager
+	down    []decision // on their way here
+	hand    []int
+	asked   bool
+	silent  int // items done and not reported (Managed)
+	indices []int
+	met     bool // the end
+	told    bool
+	left    bool
+	ended   bool
+}
+
+func newWorld(t testing.TB, seed uint64) *world {
+	r := rand.New(rand.NewPCG(seed, 1))
+	w := &world{t: t, r: r, length: r.IntN(60), did: map[int]int{}, mapped: r.IntN(2) == 0}
+	w.next = unknown
+	opts := []Option{Chunk(r.IntN(5)), MaxFailures(1000)}
+	n := w.length
+	if w.mapped {
+		opts = append(opts, Window(1+r.IntN(5)))
+		if r.IntN(2) == 0 {
+			w.next = 0
+		}
+	} else if r.IntN(3) == 0 {
+		n = unknown
+	}
+	if n != unknown {
+		if r.IntN(2) == 0 {
+			opts = append(opts, Policy(Chunking(r.IntN(len(policies)))))
+		}
+		if r.IntN(2) == 0 {
+			opts = append(opts, Order(r.Perm(n)))
+		}
+	}
+	cfg := newConfig("Map", n, opts)
+	if !w.mapped {
+		cfg.unbounded = true
+	}
+	require.NoError(t, cfg.check())
+	w.ranks = make([]*modelRank, 1+r.IntN(5))
+	w.m = newManager(cfg, len(w.ranks))
+	for i := range w.ranks {
+		w.ranks[i] = &modelRank{}
+		w.m.hello(i, hello{items: n})
+	}
+	w.m.consumed(0, w.next)
+	return w
+}
+
+func (w *world) run() {
+	steps := 0
+	for !w.done() {
+		w.step(w.r.IntN(len(w.ranks)))
+		if steps++; steps > 200_000 {
+			w.t.Fatalf("no end: %+v", *w.m)
+		}
+	}
+}
+
+func (w *world) done() bool {
+	for _, k := range w.ranks {
+		if !k.ended || !k.left || len(k.up)+len(k.down) > 0 {
+			return false
+		}
+	}
+	return w.m.over
+}
+
+func (w *world) step(rank int) {
+	k := w.ranks[rank]
+	switch w.r.IntN(6) {
+	case 0, 1: // the manager hears
+		if len(k.up) > 0 {
+			w.window = append(w.window, k.up[0].indices...)
+			w.m.report(rank, &k.up[0])
+			k.up = k.up[1:]
+		}
+	case 2: // the rank hears
+		if len(k.down) > 0 {
+			w.hear(k, k.down[0])
+			k.down = k.down[1:]
+		}
+	case 3, 4: // the rank works or asks
+		if !k.left {
+			w.work(rank, k)
+		}
+	case 5: // the root's loop takes a result
+		w.consume()
+	}
+	for _, d := range w.m.take() {
+		d.grant.spans = append([]span(nil), d.grant.spans...)
+		w.ranks[d.rank].down = append(w.ranks[d.rank].down, d)
+	}
+	if !w.m.cfg.unbounded {
+		// One more may have gone out of turn.
+		require.LessOrEqual(w.t, w.m.stored, w.m.cfg.window+len(w.ranks)+1)
+	}
+}
+
+func (w *world) consume() {
+	at := 0
+	if w.next != unknown {
+		at = slices.Index(w.window, w.next)
+	}
+	if at < 0 || at >= len(w.window) {
+		return
+	}
+	w.window = slices.Delete(w.window, at, at+1)
+	if w.next != unknown {
+		w.next++
+	}
+	w.m.consumed(1, w.next)
+}
+
+func (w *world) hear(k *modelRank, d decision) {
+	require.False(w.t, k.ended, "nothing comes after the end")
+	switch d.what {
+	case kindGrant:
+		k.asked = false
+		for _, s := range d.grant.spans {
+			for i := s.lo; i < s.hi; i++ {
+				if !k.met || i < w.length {
+					k.hand = append(k.hand, i)
+				}
+			}
+		}
+	case kindEnd:
+		k.ended = true
+		if !k.left {
+			for _, i := range k.hand {
+				require.GreaterOrEqual(w.t, i, w.length, "ended with work in hand")
+			}
+			w.report(k, report{leave: true})
+		}
+	}
+}
+
+func (w *world) report(k *modelRank, r report) {
+	r.done, r.indices = k.silent, k.indices
+	if k.met && !k.told {
+		k.told, r.atEnd, r.length = true, true, w.length
+	}
+	r.busy = time.Duration(w.r.IntN(1000)) * time.Duration(r.done+len(r.indices))
+	k.silent, k.indices = 0, nil
+	k.left = r.leave
+	if r.leave {
+		k.hand = nil
+	}
+	k.up = append(k.up, r)
+}
+
+func (w *world) work(rank int, k *modelRank) {
+	switch {
+	case w.r.IntN(200) == 0 && rank != 0: // a Map's root leaves with the whole map
+		w.report(k, report{leave: true})
+	case len(k.hand) > 0 && w.r.IntN(5) == 0 && !k.asked:
+		k.asked = true
+		w.report(k, report{want: early})
+	case len(k.hand) > 0 && k.hand[0] >= w.length:
+		k.met = true
+		k.hand = slices.DeleteFunc(k.hand, func(i int) bool { return i >= w.length })
+	case len(k.hand) > 0:
+		w.did[k.hand[0]]++
+		if w.mapped {
+			k.indices = append(k.indices, k.hand[0])
+		} else {
+			k.silent++
+		}
+		k.hand = k.hand[1:]
+	case !k.asked:
+		k.asked = true
+		w.report(k, report{want: now})
+	}
+}
+
+func (w *world) check() {
+	if w.m.err != nil {
+		require.ErrorIs(w.t, w.m.err, ErrIncomplete)
+		return
+	}
+	require.Len(w.t, w.did, w.length)
+	for i, times := range w.did {
+		require.Equal(w.t, 1, times, "index %d", i)
+	}
+}
+
+func TestManagerModel(t *testing.T) {
+	for seed := range uint64(3000) {
+		w := newWorld(t, seed)
+		w.run()
+		w.check()
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+}
+
+func FuzzManager(f *testing.F) {
+	f.Add(uint64(1))
+	f.Fuzz(func(t *testing.T, seed uint64) {
+		w := newWorld(t, seed)
+		w.run()
+		w.check()
+	})
+}

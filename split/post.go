@@ -1,0 +1,99 @@
+package split
+
+import (
+	"sync"
+	"time"
+
+	"github.com/dlprun/dlp/internal/codec"
+)
+
+const (
+	postBytes = 64 << 10             // results go out when they are so many bytes,
+	postItems = 4096                 // or so many,
+	postDelay = 2 * time.Millisecond // or the first of them so old
+)
+
+// A post holds the results of a rank until they are worth a message. Its messages
+// are one gob stream, so that the type is described once.
+type post[R any] struct {
+	mu       sync.Mutex // held while sending: the batches of a stream keep their order
+	batch    *codec.Writer[R]
+	indices  []int // of the results in batch
+	failures []*TaskError
+	busy     time.Duration // spent on the results
+	wait     time.Duration // for the last request
+	later    func()        // sends, postDelay after the first result
+	timer    *time.Timer   // for later; nil until there is a result
+	waiting  bool          // timer runs
+	closed   bool
+}
+
+// add appends the result of item i, and reports whether it is time to send. An
+// error means that the result can't travel.
+func (p *post[R]) add(i int, v R, busy time.Duration) (full bool, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.busy += busy
+	if err := p.batch.Append(v); err != nil {
+		return false, err
+	}
+	p.indices = append(p.indices, i)
+	switch {
+	case p.batch.Len() >= postBytes || len(p.indices) >= postItems:
+		return true, nil
+	case p.timer == nil:
+		p.timer = time.AfterFunc(postDelay, p.later)
+		p.waiting = true
+	case !p.waiting:
+		p.timer.Reset(postDelay)
+		p.waiting = true
+	}
+	return false, nil
+}
+
+func (p *post[R]) addFailure(f *TaskError) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.failures = append(p.failures, f)
+}
+
+// waited notes how long the answer to a request took.
+func (p *post[R]) waited(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.wait = d
+}
+
+// send sends what there is, and asks for more if w says so.
+func (p *post[R]) send(to link, w want) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || w == nothing && len(p.indices) == 0 && len(p.failures) == 0 {
+		p.waiting = false
+		return nil
+	}
+	r := p.takeLocked()
+	r.want = w
+	return to.report(&r)
+}
+
+// close returns the last report. Nothing is sent after it.
+func (p *post[R]) close() report {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	return p.takeLocked()
+}
+
+func (p *post[R]) takeLocked() report {
+	if p.waiting {
+		p.timer.Stop()
+		p.waiting = false
+	}
+	r := report{indices: p.indices, failures: p.failures, busy: p.busy, wait: p.wait}
+	if len(p.indices) > 0 {
+		r.results = p.batch.Take()
+	}
+	p.indices, p.failures, p.busy, p.wait = nil, nil, 0, 0
+	return r
+}

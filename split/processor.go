@@ -1,0 +1,72 @@
+package split
+
+import (
+	"runtime"
+	"sync"
+	"time"
+)
+
+// A loan is a processor for the manager. Where the user's code keeps all of
+// GOMAXPROCS busy, with one being the usual setting under dlprun, a goroutine
+// that gets a message runs up to 10 ms late, and all ranks wait for it. So
+// GOMAXPROCS is one higher while any manager of this process runs. The
+// manager uses next to nothing of it.
+type loan struct {
+	mu       sync.Mutex
+	timer    *time.Timer
+	borrowed bool
+	returned bool
+}
+
+// A change of GOMAXPROCS stops all goroutines for some 30 µs, which loops that
+// are shorter than this need not pay.
+const loanDelay = time.Millisecond
+
+var loans struct {
+	mu    sync.Mutex
+	count int
+	to    int // GOMAXPROCS while count > 0
+}
+
+func borrowProcessor() *loan {
+	l := &loan{}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.timer = time.AfterFunc(loanDelay, l.borrow)
+	return l
+}
+
+func (l *loan) borrow() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.returned {
+		return
+	}
+	l.borrowed = true
+	loans.mu.Lock()
+	defer loans.mu.Unlock()
+	if loans.count++; loans.count == 1 {
+		loans.to = runtime.GOMAXPROCS(0) + 1
+		runtime.GOMAXPROCS(loans.to)
+	}
+}
+
+// giveBack does nothing if l is nil.
+func (l *loan) giveBack() {
+	if l == nil {
+		return
+	}
+	l.timer.Stop()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.returned = true
+	if !l.borrowed {
+		return
+	}
+	loans.mu.Lock()
+	defer loans.mu.Unlock()
+	// If somebody has set it to something else meanwhile, that stays.
+	if loans.count--; loans.count == 0 && runtime.GOMAXPROCS(0) == loans.to {
+		runtime.GOMAXPROCS(loans.to - 1)
+	}
+}

@@ -1,0 +1,276 @@
+package split
+
+import (
+	"encoding/binary"
+	"errors"
+	"time"
+)
+
+// The messages between the ranks of a loop and its manager. Numbers are
+// varints, zigzag where they can be negative; strings and byte slices have
+// their length before them. Every message begins with its kind.
+//
+//	to the manager    hello   when a rank calls the loop
+//	                  report  what is done; asks for more; the last one says that it leaves
+//	                  differs the answer to query
+//	to a rank         grant   indices to work on
+//	                  query   hashes of the keys, to find the first that differs
+//	                  end     the last message, well or with an error
+type kind byte
+
+const (
+	kindHello kind = iota + 1
+	kindReport
+	kindDiffers
+	kindGrant
+	kindQuery
+	kindEnd
+)
+
+var errMalformed = errors.New("split: malformed message; do all ranks run the same program?")
+
+func (h hello) encode() []byte {
+	b := []byte{byte(kindHello)}
+	b = appendInt(b, h.items)
+	b = binary.AppendUvarint(b, h.keys)
+	return appendString(b, h.err)
+}
+
+func decodeHello(b []byte) (hello, error) {
+	p := &parser{b: b}
+	h := hello{items: p.int(), keys: p.uint(), err: p.string()}
+	return h, p.end()
+}
+
+const (
+	flagLeave = 1 << 2 // above the two bits of want
+	flagAtEnd = 1 << 3
+)
+
+func (r *report) encode() []byte {
+	b := make([]byte, 0, 32+4*len(r.indices)+len(r.results))
+	flags := byte(r.want)
+	if r.leave {
+		flags |= flagLeave
+	}
+	if r.atEnd {
+		flags |= flagAtEnd
+	}
+	b = append(b, byte(kindReport), flags)
+	b = appendInt(b, r.length)
+	b = appendInt(b, r.done)
+	b = appendInt(b, int(r.busy))
+	b = appendInt(b, int(r.wait))
+	b = binary.AppendUvarint(b, uint64(len(r.indices)))
+	last := 0
+	for _, i := range r.indices {
+		b = appendInt(b, i-last)
+		last = i
+	}
+	b = appendFailures(b, r.failures)
+	return append(b, r.results...)
+}
+
+func decodeReport(b []byte) (report, error) {
+	p := &parser{b: b}
+	flags := p.byte()
+	r := report{
+		want:   want(flags & 3),
+		leave:  flags&flagLeave != 0,
+		atEnd:  flags&flagAtEnd != 0,
+		length: p.int(),
+		done:   p.int(),
+		busy:   time.Duration(p.int()),
+		wait:   time.Duration(p.int()),
+	}
+	last := 0
+	for range p.count(1) {
+		last += p.int()
+		r.indices = append(r.indices, last)
+	}
+	r.failures = p.failures()
+	if r.want > early || flags >= 1<<4 || r.length < 0 || r.done < 0 || r.busy < 0 || r.wait < 0 {
+		p.bad = true
+	}
+	r.results = p.rest()
+	return r, p.end()
+}
+
+func encodeDiffers(index int, key string) []byte {
+	return appendString(appendInt([]byte{byte(kindDiffers)}, index), key)
+}
+
+func decodeDiffers(b []byte) (index int, key string, err error) {
+	p := &parser{b: b}
+	index, key = p.int(), p.string()
+	return index, key, p.end()
+}
+
+func (d *decision) encode() []byte {
+	b := []byte{byte(d.what)}
+	switch d.what {
+	case kindGrant:
+		return d.grant.append(b)
+	case kindQuery:
+		return append(b, d.hashes...)
+	default:
+		return d.end.append(b)
+	}
+}
+
+func (g grant) append(b []byte) []byte {
+	b = appendInt(b, g.ahead)
+	b = binary.AppendUvarint(b, uint64(len(g.spans)))
+	last := 0
+	for _, s := range g.spans {
+		b = appendInt(b, s.lo-last)
+		b = appendInt(b, s.len())
+		last = s.hi
+	}
+	return b
+}
+
+func decodeGrant(b []byte) (grant, error) {
+	p := &parser{b: b}
+	g := grant{ahead: p.int()}
+	last := 0
+	for range p.count(2) {
+		lo := last + p.int()
+		last = lo + p.int()
+		if lo < 0 || last <= lo {
+			p.bad = true
+		}
+		g.spans = append(g.spans, span{lo, last})
+	}
+	if g.ahead < 0 {
+		p.bad = true
+	}
+	return g, p.end()
+}
+
+func (v *verdict) append(b []byte) []byte {
+	b = binary.AppendUvarint(b, v.kind)
+	b = appendString(b, v.text)
+	b = appendInt(b, v.lost.Rank)
+	b = appendString(b, v.lost.Host)
+	b = appendString(b, v.lost.Op)
+	cause := ""
+	if v.lost.Err != nil {
+		cause = v.lost.Err.Error()
+	}
+	b = appendString(b, cause)
+	return appendFailures(b, v.failures)
+}
+
+func decodeVerdict(b []byte) (verdict, error) {
+	p := &parser{b: b}
+	var v verdict
+	v.kind, v.text = p.uint(), p.string()
+	v.lost.Rank, v.lost.Host, v.lost.Op = p.int(), p.string(), p.string()
+	v.lost.Err = &remoteError{text: p.string()}
+	v.failures = p.failures()
+	if v.kind == kindTasks && len(v.failures) == 0 {
+		p.bad = true
+	}
+	return v, p.end()
+}
+
+func appendFailures(b []byte, failures []*TaskError) []byte {
+	b = binary.AppendUvarint(b, uint64(len(failures)))
+	for _, f := range failures {
+		b = appendInt(b, f.Index)
+		b = appendInt(b, f.Rank)
+		b = appendInt(b, f.Attempts)
+		for _, s := range []string{f.Key, f.Host, f.call, f.Err.Error(), string(f.Stack)} {
+			b = appendString(b, s)
+		}
+	}
+	return b
+}
+
+func (p *parser) failures() (failures []*TaskError) {
+	for range p.count(8) {
+		f := &TaskError{Index: p.int(), Rank: p.int(), Attempts: p.int()}
+		f.Key, f.Host, f.call = p.string(), p.string(), p.string()
+		f.Err = &remoteError{text: p.string()}
+		if stack := p.string(); stack != "" {
+			f.Stack = []byte(stack)
+		}
+		failures = append(failures, f)
+	}
+	return failures
+}
+
+func appendInt(b []byte, v int) []byte { return binary.AppendVarint(b, int64(v)) }
+
+func appendString(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+// A parser takes a message apart. After something malformed it gives zeros, and
+// end tells.
+type parser struct {
+	b   []byte
+	bad bool
+}
+
+func (p *parser) byte() byte {
+	if len(p.b) == 0 {
+		p.bad = true
+		return 0
+	}
+	v := p.b[0]
+	p.b = p.b[1:]
+	return v
+}
+
+func (p *parser) uint() uint64 {
+	v, n := binary.Uvarint(p.b)
+	return v * p.skip(n)
+}
+
+func (p *parser) int() int {
+	v, n := binary.Varint(p.b)
+	return int(v) * int(p.skip(n))
+}
+
+// skip drops the n bytes of a number and returns 1, or 0 if there was none.
+func (p *parser) skip(n int) uint64 {
+	if n <= 0 {
+		p.bad, p.b = true, nil
+		return 0
+	}
+	p.b = p.b[n:]
+	return 1
+}
+
+// count returns a number of things of at least size bytes each, so that nobody
+// makes room for more of them than the message can hold.
+func (p *parser) count(size int) int {
+	n := p.uint()
+	if n > uint64(len(p.b)/size) {
+		p.bad = true
+		return 0
+	}
+	return int(n)
+}
+
+func (p *parser) string() string {
+	n := p.count(1)
+	s := string(p.b[:n])
+	p.b = p.b[n:]
+	return s
+}
+
+func (p *parser) rest() []byte {
+	b := p.b
+	p.b = nil
+	return b
+}
+
+func (p *parser) end() error {
+	if p.bad || len(p.b) > 0 {
+		return errMalformed
+	}
+	return nil
+}

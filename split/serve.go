@@ -1,0 +1,248 @@
+package split
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/dlprun/dlp/mpi"
+)
+
+// A server runs the manager at the root. Other ranks reach it by messages, which
+// a goroutine of its own takes in. Rank 0 reaches it by calls: its requests cost
+// a mutex, and neither a message nor a switch of goroutines.
+type server struct {
+	comm *mpi.Comm
+	cfg  *config
+	ctx  context.Context           // the caller's
+	hand *hand                     // of rank 0
+	sink func(rank int, r *report) // of a Map: hears of results before they count
+
+	mu      sync.Mutex
+	m       *manager
+	outbox  []letter
+	over    chan struct{} // closed when the loop is over
+	closed  bool
+	loan    *loan
+	meter   *meter
+	unwatch func() bool // of ctx, for stop
+
+	posting sync.Mutex // held while letters are sent, so that they keep their order
+}
+
+// A letter is a message on its way to a rank.
+type letter struct {
+	to   int
+	body []byte
+}
+
+const tag mpi.Tag = 0 // of all messages; the first byte says what they are
+
+func newServer(ctx context.Context, comm *mpi.Comm, cfg *config, hand *hand, sink func(int, *report)) *server {
+	s := &server{
+		comm: comm, cfg: cfg, ctx: ctx, hand: hand, sink: sink,
+		over: make(chan struct{}),
+	}
+	problem := cfg.check()
+	if problem != nil { // the others may have work for a manager, if only to be sent home
+		s.m = newManager(&config{call: cfg.call, label: cfg.label}, comm.Size())
+	} else {
+		s.m = newManager(cfg, comm.Size())
+		s.meter = newMeter(cfg, s.progress)
+	}
+	s.mu.Lock()
+	if comm.Size() > 1 {
+		s.loan = borrowProcessor()
+	}
+	s.unwatch = context.AfterFunc(ctx, s.stop)
+	s.mu.Unlock()
+	switch {
+	case problem != nil:
+		s.end(problem)
+	case ctx.Err() != nil:
+		s.stop()
+	default:
+		s.event(func(m *manager) { m.hello(0, hello{items: cfg.items, keys: m.keys}) })
+	}
+	if comm.Size() == 1 {
+		comm.Free() // nothing is ever sent
+		return s
+	}
+	go s.run()
+	return s
+}
+
+// stop is called when the caller's ctx has ended.
+func (s *server) stop() {
+	s.end(s.cfg.errorf("rank 0 stopped: %w", context.Cause(s.ctx)))
+}
+
+// run takes messages in until every other rank has sent its last one.
+func (s *server) run() {
+	ctx := context.WithoutCancel(s.ctx) // all ranks must be told
+	defer s.comm.Free()
+	for !s.alone() {
+		body, status, err := s.comm.Recv(ctx, mpi.AnySource, tag)
+		if err == nil {
+			err = s.receive(status.Source, body)
+		}
+		if err != nil {
+			s.end(s.cfg.errorf("%w", err))
+			return
+		}
+	}
+}
+
+func (s *server) alone() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	away := s.m.away
+	if s.m.seats[0].left {
+		away--
+	}
+	return away == len(s.m.seats)-1
+}
+
+// receive takes in one message.
+func (s *server) receive(rank int, b []byte) error {
+	if len(b) == 0 {
+		return errMalformed
+	}
+	switch body := b[1:]; kind(b[0]) {
+	case kindHello:
+		h, err := decodeHello(body)
+		if err != nil {
+			return err
+		}
+		s.event(func(m *manager) { m.hello(rank, h) })
+	case kindReport:
+		r, err := decodeReport(body)
+		if err != nil {
+			return err
+		}
+		s.reportOf(rank, &r)
+	case kindDiffers:
+		index, key, err := decodeDiffers(body)
+		if err != nil {
+			return err
+		}
+		s.event(func(m *manager) { m.differs(rank, index, key) })
+	default:
+		return errMalformed
+	}
+	return nil
+}
+
+func (s *server) reportOf(rank int, r *report) {
+	s.mu.Lock()
+	if s.sink != nil && !s.m.over && len(r.indices)+len(r.failures) > 0 {
+		s.sink(rank, r)
+	}
+	s.m.report(rank, r)
+	s.act()
+}
+
+// event lets the manager take in an event, and does what it decides.
+func (s *server) event(f func(m *manager)) {
+	s.mu.Lock()
+	f(s.m)
+	s.act()
+}
+
+// end ends the loop on all ranks, and reports whether it was not over before.
+func (s *server) end(err error) (first bool) {
+	s.event(func(m *manager) {
+		first = !m.over
+		m.end(err)
+	})
+	return first
+}
+
+// act does what the manager has decided. The caller holds s.mu, which is
+// released.
+func (s *server) act() {
+	if s.m.over && !s.closed {
+		s.closed = true
+		s.unwatch()
+		s.loan.giveBack()
+		s.meter.stop(s.m.progress())
+		close(s.over)
+	}
+	for _, d := range s.m.take() {
+		switch {
+		case d.rank != 0:
+			s.outbox = append(s.outbox, letter{d.rank, d.encode()})
+			if d.what == kindQuery {
+				s.expectAnswer(d.rank)
+			}
+		case d.what == kindGrant:
+			s.hand.put(d.grant)
+		case d.what == kindEnd:
+			s.hand.close(d.err, d.how)
+		}
+	}
+	post := len(s.outbox) > 0
+	s.mu.Unlock()
+	if post {
+		s.post()
+	}
+}
+
+// expectAnswer gives a rank that was asked for its first differing key some time:
+// it may be far from looking at its messages.
+func (s *server) expectAnswer(rank int) {
+	time.AfterFunc(patience, func() {
+		s.event(func(m *manager) { m.silent(rank) })
+	})
+}
+
+// patience is how long a rank may take to say where its keys differ, and how long
+// a message may take to leave a rank whose context has ended.
+const patience = 5 * time.Second
+
+// post sends the letters in the outbox. Whoever caused them does it; nobody sends
+// to a rank while another goroutine does.
+func (s *server) post() {
+	s.posting.Lock()
+	defer s.posting.Unlock()
+	s.mu.Lock()
+	letters := s.outbox
+	s.outbox = nil
+	s.mu.Unlock()
+	ctx := context.WithoutCancel(s.ctx)
+	for _, l := range letters {
+		// An error means that the rank or the job is gone; run hears of it too.
+		_ = s.comm.Send(ctx, l.to, tag, l.body)
+	}
+}
+
+// report is rank 0's.
+func (s *server) report(r *report) error {
+	s.reportOf(0, r)
+	return nil
+}
+
+// wait is for rank 0, whose hand is filled by whoever runs the manager.
+func (s *server) wait(h *hand) (waited bool, err error) { return h.wait(), nil }
+
+// consumed says that the root's loop took k results, and waits for that of index
+// needed, if that is one.
+func (s *server) consumed(k, needed int) {
+	s.mu.Lock()
+	s.m.consumed(k, needed)
+	s.act()
+}
+
+// result waits for the end of the loop on all ranks and returns how it ended.
+func (s *server) result() error {
+	<-s.over
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.m.err
+}
+
+func (s *server) progress() snapshot {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.m.progress()
+}
