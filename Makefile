@@ -7,10 +7,18 @@ COUNT ?= 50
 # Packages whose tests are about concurrency.
 CONCURRENT := ./mpi/internal/... ./mpi/launch ./mpi ./split ./gather ./cmd/dlprun
 
-.PHONY: help build test unit race repeat contract examples lint vuln cross fuzz bench demo clean
+# All packages but the real launchers', which take minutes.
+QUICK = $$($(GO) list ./... | grep -v /e2e$$)
+# Tests that repeat does not repeat: matrices and models, which have many rounds of their own.
+ONCE := Collectives|OverEveryTransport|TestTransports|TestManagerModel|TestSlice$$|TestStream$$|TestStreamLeft|TestDict$$|TestIndexed$$|Huge
+
+# The race detector needs a C compiler.
+RACE = $$(command -v gcc >/dev/null && echo -race || echo "NOT RUN under the race detector: there is no gcc" >&2)
+
+.PHONY: help build test setup unit race repeat e2e contract examples lint vuln cross fuzz bench demo clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## dlprun and the examples, into bin/
 	CGO_ENABLED=0 $(GO) build -o $(BIN)/ ./cmd/... ./examples/...
@@ -18,16 +26,30 @@ build: ## dlprun and the examples, into bin/
 demo: build ## count the words of Go's sources on 4 ranks and check the answer
 	$(BIN)/dlprun -np 4 $(BIN)/wordfreq -check
 
-test: lint build unit race repeat contract examples ## everything that must hold
+test: setup lint build unit race repeat contract examples e2e ## everything that must hold
+
+setup: ## install gcc, Open MPI, MPICH and Slurm where they are missing, if that is allowed
+	@missing=; for c in gcc mpirun.openmpi mpirun.mpich srun slurmctld munged ip; do \
+		PATH=$$PATH:/usr/sbin:/sbin command -v $$c >/dev/null || missing="$$missing $$c"; done; \
+	test -z "$$missing" && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "installing what is missing:$$missing"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq gcc libc6-dev openmpi-bin mpich slurm-wlm munge iproute2 >/dev/null; \
+	else echo "missing:$$missing; the tests will say what that costs"; fi
 
 unit: ## all tests once, fuzz seeds and Examples included
-	$(GO) test ./...
+	$(GO) test $(QUICK)
 
 race: ## all tests once under the race detector
-	$(GO) test -race -timeout 20m ./...
+	$(GO) test $(RACE) -timeout 20m $(QUICK)
 
-repeat: ## the concurrent tests COUNT times, under the race detector, short forms
-	$(GO) test -race -short -count=$(COUNT) -timeout 20m $(CONCURRENT)
+repeat: ## the concurrent tests COUNT times, under the race detector
+	$(GO) test $(RACE) -count=$(COUNT) -timeout 30m -skip '$(ONCE)' $(CONCURRENT)
+
+e2e: ## the programs under real launchers; names what it could not run
+	@log=$$(mktemp); $(GO) test -count=1 -timeout 30m -v ./e2e >$$log 2>&1; status=$$?; \
+	if [ $$status = 0 ]; then grep -E '^(--- |ok|PASS)' $$log; else cat $$log; fi; \
+	grep -B1 'NOT RUN' $$log; rm -f $$log; exit $$status
 
 contract: ## a module of its own that uses every name of the public API
 	cd contract && $(GO) vet ./... && $(GO) run .
