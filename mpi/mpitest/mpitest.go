@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -82,6 +83,7 @@ func start(ctx context.Context, name string, n int, transport string) error {
 	}
 	var mu sync.Mutex
 	var cause error // the first failure; the others are mostly its consequences
+	finalized := make([]bool, n)
 	fail := func(rank int, reason string) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -92,6 +94,10 @@ func start(ctx context.Context, name string, n int, transport string) error {
 	secret := launch.NewSecret()
 	hub, err := launch.ListenHub(addr, launch.HubConfig{Size: n, Secret: secret, OnEvent: func(e launch.Event) {
 		switch e.Kind {
+		case launch.Finalized:
+			mu.Lock()
+			finalized[e.Rank] = true
+			mu.Unlock()
 		case launch.Failed:
 			fail(e.Rank, e.Reason)
 		case launch.Lost:
@@ -107,6 +113,7 @@ func start(ctx context.Context, name string, n int, transport string) error {
 		cmd := exec.CommandContext(ctx, os.Args[0], "-test.run="+exactly(name), "-test.count=1")
 		out := &outputs[r]
 		cmd.Stdout, cmd.Stderr = out, out
+		cmd.WaitDelay = 5 * time.Second // what a rank has started may hold its output
 		cmd.Env = append(os.Environ(), childEnv+"="+name, "DLP_LAUNCHER=dlprun", "DLP_RANK="+strconv.Itoa(r), "DLP_SIZE="+strconv.Itoa(n),
 			"DLP_RENDEZVOUS="+hub.Addr(), "DLP_SECRET="+hex.EncodeToString(secret[:]), "DLP_TRANSPORT="+transport)
 		ranks.Go(func() {
@@ -116,6 +123,9 @@ func start(ctx context.Context, name string, n int, transport string) error {
 		})
 	}
 	ranks.Wait()
+	if r := slices.Index(finalized, false); r >= 0 {
+		fail(r, "it ended without having run the test")
+	}
 	err = errors.Join(cause, hub.Close())
 	for r := range outputs {
 		if text := outputs[r].String(); err != nil && text != "" {

@@ -1,20 +1,24 @@
 // Package auth keeps strangers out: before a connection carries its first
 // frame, both ends prove that they hold the secret of the job.
 //
-// The handshake is four records of fixed size, so that nothing is allocated
+// The handshake is five records of fixed size, so that nothing is allocated
 // from, and nothing decoded of, what a stranger sends:
 //
 //	client  hello    magic, protocol, purpose, rank, size, build, nonce
 //	server  answer   magic, protocol, nonce, HMAC(secret, "server", hello, answer)
 //	client  proof    HMAC(secret, "client", hello, answer)
-//	server  verdict  0, or a refusal and its text
+//	server  verdict  0, or a refusal and its text, HMAC(secret, "verdict", hello, answer, verdict)
+//	client  ready    one byte
 //
 // The HMACs are HMAC-SHA256 (RFC 2104) over the transcript with distinct
-// labels, so that neither can be reflected; the nonces, 32 random bytes each,
-// make a transcript worthless for another connection.
+// labels, so that none can be reflected; the nonces, 32 random bytes each,
+// make a transcript worthless for another connection. The last byte is there
+// for clients that give up in the middle: a connection counts for both ends or
+// for neither.
 package auth
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -64,10 +68,13 @@ const (
 	helloLen   = 96
 	answerLen  = 72
 	proofLen   = sha256.Size
-	verdictLen = 256
+	verdictLen = 256 // the text of a refusal is cut to 223 bytes
 )
 
-var magic = [4]byte{'D', 'L', 'P', '?'}
+var (
+	magic = [4]byte{'D', 'L', 'P', '?'}
+	ready = [1]byte{'!'}
+)
 
 // A RefusedError tells the client why the server, which holds the right
 // secret, does not want it.
@@ -77,23 +84,41 @@ func (e *RefusedError) Error() string { return e.Reason }
 
 // Errors of a handshake.
 var (
+	ErrCut      = errors.New("the other end hung up during the handshake")
 	ErrSecret   = errors.New("the other end does not hold this job's secret (another job, or DLP_SECRET differs)")
 	ErrStranger = errors.New("the other end does not speak this protocol (another program on this port?)")
 )
 
 // Dial is the client's side of the handshake on conn. It blocks for Timeout at
-// most. The connection is the caller's, to be closed if Dial fails.
-func Dial(conn net.Conn, secret Secret, h Hello) error {
+// most, or until ctx ends. The connection is the caller's, to be closed if Dial
+// fails.
+func Dial(ctx context.Context, conn net.Conn, secret Secret, h Hello) error {
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	err := greet(conn, secret, h)
+	if !stop() {
+		return context.Cause(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := conn.Write(ready[:]); err != nil {
+		return fmt.Errorf("%w: %w", ErrCut, err)
+	}
+	return conn.SetDeadline(time.Time{})
+}
+
+// greet is all of the handshake but its last byte.
+func greet(conn net.Conn, secret Secret, h Hello) error {
 	if err := conn.SetDeadline(time.Now().Add(Timeout)); err != nil {
 		return err
 	}
 	hello := encodeHello(h)
 	if _, err := conn.Write(hello); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", ErrCut, err)
 	}
 	answer := make([]byte, answerLen)
 	if _, err := io.ReadFull(conn, answer); err != nil {
-		return fmt.Errorf("no answer to the greeting: %w", err)
+		return fmt.Errorf("%w: no answer to the greeting: %w", ErrCut, err)
 	}
 	if [4]byte(answer) != magic {
 		return ErrStranger
@@ -105,16 +130,20 @@ func Dial(conn net.Conn, secret Secret, h Hello) error {
 		return ErrSecret
 	}
 	if _, err := conn.Write(prove(secret, "dlp client", hello, answer)); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", ErrCut, err)
 	}
 	verdict := make([]byte, verdictLen)
 	if _, err := io.ReadFull(conn, verdict); err != nil {
-		return fmt.Errorf("no verdict: %w", err)
+		return fmt.Errorf("%w: no verdict: %w", ErrCut, err)
 	}
-	if n := int(verdict[0]); n > 0 {
-		return &RefusedError{Reason: string(verdict[1 : 1+n])}
+	text := verdict[:verdictLen-sha256.Size]
+	if !hmac.Equal(verdict[len(text):], prove(secret, "dlp verdict", hello, answer, text)) {
+		return ErrStranger
 	}
-	return conn.SetDeadline(time.Time{})
+	if n := min(int(text[0]), len(text)-1); n > 0 {
+		return &RefusedError{Reason: string(text[1 : 1+n])}
+	}
+	return nil
 }
 
 // Accept is the server's side. admit looks at a Hello that has been proved and
@@ -154,11 +183,20 @@ func Accept(conn net.Conn, secret Secret, admit func(Hello) error) (Hello, error
 	}
 	h := decodeHello(hello)
 	refusal := admit(h)
-	if _, err := conn.Write(encodeVerdict(refusal)); err != nil {
+	verdict := encodeVerdict(refusal)
+	verdict = append(verdict, prove(secret, "dlp verdict", hello, answer, verdict)...)
+	if _, err := conn.Write(verdict); err != nil {
 		return Hello{}, err
 	}
 	if refusal != nil {
 		return Hello{}, refusal
+	}
+	var last [1]byte
+	if _, err := io.ReadFull(conn, last[:]); err != nil {
+		return Hello{}, err
+	}
+	if last != ready {
+		return Hello{}, ErrStranger
 	}
 	return h, conn.SetDeadline(time.Time{})
 }
@@ -187,7 +225,7 @@ func decodeHello(b []byte) Hello {
 }
 
 func encodeVerdict(refusal error) []byte {
-	b := make([]byte, verdictLen)
+	b := make([]byte, verdictLen-sha256.Size, verdictLen)
 	if refusal != nil {
 		b[0] = byte(copy(b[1:], refusal.Error()))
 		if b[0] == 0 {

@@ -120,19 +120,37 @@ func Connect(ctx context.Context, network, address string, secret Secret, h Hell
 	}
 }
 
-// Once is Connect with a single try.
+// cutTries is how often Once greets somebody who hangs up: a Server that a crowd
+// of strangers besets drops the wrong one at times.
+const cutTries = 5
+
+// Once is Connect that does not wait for somebody to listen there.
 func Once(ctx context.Context, network, address string, secret Secret, h Hello) (net.Conn, error) {
+	for try := 1; ; try++ {
+		conn, err := once(ctx, network, address, secret, h)
+		if !errors.Is(err, ErrCut) || try == cutTries {
+			return conn, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(time.Duration(try) * 10 * time.Millisecond):
+		}
+	}
+}
+
+func once(ctx context.Context, network, address string, secret Secret, h Hello) (net.Conn, error) {
 	d := net.Dialer{Timeout: Timeout}
 	conn, err := d.DialContext(ctx, network, address)
 	if err != nil {
+		// The dialer keeps ctx's deadline by a clock of its own, and may be ahead.
+		if end, ok := ctx.Deadline(); ok && !time.Now().Before(end) {
+			<-ctx.Done()
+			err = context.Cause(ctx)
+		}
 		return nil, err
 	}
-	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
-	err = Dial(conn, secret, h)
-	if err == nil && !stop() {
-		err = context.Cause(ctx)
-	}
-	if err != nil {
+	if err := Dial(ctx, conn, secret, h); err != nil {
 		conn.Close()
 		return nil, err
 	}

@@ -7,8 +7,12 @@ import (
 	"github.com/dlprun/dlp/mpi/internal/wire"
 )
 
-// InboxLimit is how many bytes may wait in an Inbox while nobody wants them.
-const InboxLimit = 64 << 20
+// InboxLimit is how many bytes may wait in an Inbox while nobody wants them,
+// each message counted with overhead, so that empty ones are not for free.
+const (
+	InboxLimit = 64 << 20
+	overhead   = 256
+)
 
 // Inbox is the queue between whatever brings messages in and the one goroutine
 // that calls Recv. It is bounded: Put blocks while more than InboxLimit bytes
@@ -92,7 +96,7 @@ func (b *Inbox) append(it item) error {
 		return ErrClosed
 	}
 	b.queue = append(b.queue, it)
-	b.bytes += len(it.m.Body)
+	b.bytes += len(it.m.Body) + overhead
 	b.mu.Unlock()
 	select {
 	case b.ready <- struct{}{}:
@@ -132,7 +136,7 @@ func (b *Inbox) take() (item, bool) {
 	it := b.queue[b.head]
 	b.queue[b.head] = item{}
 	b.head++
-	b.bytes -= len(it.m.Body)
+	b.bytes -= len(it.m.Body) + overhead
 	switch {
 	case b.head == len(b.queue):
 		b.queue, b.head = b.queue[:0], 0
@@ -176,11 +180,4 @@ func (b *Inbox) Close() {
 	case b.ready <- struct{}{}:
 	default:
 	}
-}
-
-// Closed reports whether Close was called.
-func (b *Inbox) Closed() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.closed
 }

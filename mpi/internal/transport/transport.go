@@ -37,8 +37,22 @@ type Transport interface {
 	Close() error
 }
 
+// Until returns a context that ends with ctx, and with ErrClosed when life does:
+// what a call waits on that Close must get out of. stop frees it.
+func Until(ctx, life context.Context) (_ context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	unwatch := context.AfterFunc(life, func() { cancel(ErrClosed) })
+	return ctx, func() {
+		unwatch()
+		cancel(nil)
+	}
+}
+
 // ErrClosed is returned by calls on a transport after Close.
 var ErrClosed = errors.New("transport closed")
+
+// ErrLeft is the Err of a PeerError about a peer that has closed in order.
+var ErrLeft = errors.New("it has left the job")
 
 // PeerError says that a peer can't be reached any more.
 type PeerError struct {

@@ -5,7 +5,6 @@ package mem
 import (
 	"bytes"
 	"context"
-	"errors"
 
 	"github.com/dlprun/dlp/mpi/internal/transport"
 	"github.com/dlprun/dlp/mpi/internal/wire"
@@ -15,9 +14,9 @@ import (
 type Transport struct {
 	rank    int
 	inboxes []*transport.Inbox // of all ranks
+	life    context.Context    // ends with Close
+	end     context.CancelFunc
 }
-
-var errLeft = errors.New("it has left the job")
 
 // New returns the transports of n ranks, by rank.
 func New(n int) []*Transport {
@@ -28,6 +27,7 @@ func New(n int) []*Transport {
 	ts := make([]*Transport, n)
 	for i := range ts {
 		ts[i] = &Transport{rank: i, inboxes: inboxes}
+		ts[i].life, ts[i].end = context.WithCancel(context.Background())
 	}
 	return ts
 }
@@ -36,6 +36,9 @@ func New(n int) []*Transport {
 func (t *Transport) Send(ctx context.Context, dst int, m *wire.Message) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	if t.life.Err() != nil {
+		return transport.ErrClosed
 	}
 	c := *m
 	c.Src, c.Body = t.rank, bytes.Clone(m.Body)
@@ -49,9 +52,11 @@ func (t *Transport) Send(ctx context.Context, dst int, m *wire.Message) error {
 	// dst has no room, or has left.
 	own.Block()
 	defer own.Unblock()
+	ctx, stop := transport.Until(ctx, t.life)
+	defer stop()
 	err := t.inboxes[dst].Put(ctx, c)
-	if err == transport.ErrClosed && !own.Closed() {
-		err = &transport.PeerError{Rank: dst, Err: errLeft}
+	if err == transport.ErrClosed && t.life.Err() == nil {
+		err = &transport.PeerError{Rank: dst, Err: transport.ErrLeft}
 	}
 	return err
 }
@@ -63,6 +68,7 @@ func (t *Transport) Recv(ctx context.Context) (wire.Message, error) {
 
 // Close leaves; see transport.Transport.
 func (t *Transport) Close() error {
+	t.end()
 	t.inboxes[t.rank].Close()
 	return nil
 }

@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -39,11 +41,12 @@ type Transport struct {
 	cfg   Config
 	inbox *transport.Inbox
 	peers []*peer
+	life  context.Context // ends with Close
+	end   context.CancelFunc
 
 	mu      sync.Mutex
-	conns   map[net.Conn]struct{}
-	closed  bool
-	running sync.WaitGroup // accept loops and readers
+	conns   map[net.Conn]*peer // those that are read
+	running sync.WaitGroup     // accept loops and readers
 }
 
 // peer is the way to one rank.
@@ -54,14 +57,21 @@ type peer struct {
 	dead error
 	buf  []byte // header, note, and a small body
 
-	watched context.Context // whose end interrupts writes on conn
+	watched <-chan struct{} // whose end interrupts writes on conn
 	unwatch func() bool
+
+	// The rest is guarded by Transport.mu.
+	readers  int   // connections that are read
+	left     bool  // it has said goodbye
+	broken   error // why one of them ended without
+	reported bool  // Recv has been told
 }
 
 // New starts a transport: it accepts connections on cfg.Listeners, which it
 // owns from now on.
 func New(cfg Config) *Transport {
-	t := &Transport{cfg: cfg, inbox: transport.NewInbox(), conns: map[net.Conn]struct{}{}}
+	t := &Transport{cfg: cfg, inbox: transport.NewInbox(), conns: map[net.Conn]*peer{}}
+	t.life, t.end = context.WithCancel(context.Background())
 	for r := range cfg.Peers {
 		p := &peer{rank: r, turn: make(chan struct{}, 1)}
 		p.turn <- struct{}{}
@@ -87,10 +97,10 @@ func (t *Transport) admit(h auth.Hello) error {
 // accepted reads from a connection that h.Rank opened, and sends on it if
 // there was none to that rank.
 func (t *Transport) accepted(conn net.Conn, h auth.Hello) {
-	if !t.keep(conn) {
+	p := t.peers[h.Rank]
+	if !t.keep(conn, p) {
 		return
 	}
-	p := t.peers[h.Rank]
 	select {
 	case <-p.turn:
 		if p.conn == nil {
@@ -99,46 +109,85 @@ func (t *Transport) accepted(conn net.Conn, h auth.Hello) {
 		p.turn <- struct{}{}
 	default: // a Send is on its way; it dials, or has dialled, by itself
 	}
-	t.read(conn, h.Rank)
+	t.read(conn, p)
 }
 
 // keep takes conn into the books, or closes it if the transport is closed.
-func (t *Transport) keep(conn net.Conn) bool {
+func (t *Transport) keep(conn net.Conn, p *peer) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.closed {
-		conn.Close()
+	return t.keepLocked(conn, p)
+}
+
+// keepReading is keep that reads, too, in a goroutine that Close waits for.
+func (t *Transport) keepReading(conn net.Conn, p *peer) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.keepLocked(conn, p) {
 		return false
 	}
-	t.conns[conn] = struct{}{}
+	t.running.Go(func() { t.read(conn, p) })
 	return true
 }
 
-// read brings in what rank sends on conn, until it says goodbye or breaks off.
-func (t *Transport) read(conn net.Conn, rank int) {
-	defer func() {
-		t.mu.Lock()
-		delete(t.conns, conn)
-		t.mu.Unlock()
+func (t *Transport) keepLocked(conn net.Conn, p *peer) bool {
+	if t.life.Err() != nil {
 		conn.Close()
-	}()
+		return false
+	}
+	t.conns[conn] = p
+	p.readers++
+	return true
+}
+
+// read brings in what p sends on conn, until it says goodbye or breaks off.
+func (t *Transport) read(conn net.Conn, p *peer) {
 	r := wire.NewReader(conn, wire.MaxBody)
 	for {
 		m, err := r.Read()
 		if err == nil && m.Kind == wire.Bye {
+			t.ended(conn, p, nil)
 			return
+		}
+		if err == nil {
+			m.Src = p.rank
+			err = t.inbox.Put(context.Background(), m)
 		}
 		if err != nil {
 			if err == io.EOF {
 				err = errors.New("its connection was closed without a goodbye")
 			}
-			t.inbox.Fail(&transport.PeerError{Rank: rank, Err: err})
+			t.ended(conn, p, err)
 			return
 		}
-		m.Src = rank
-		if t.inbox.Put(context.Background(), m) != nil {
-			return
+	}
+}
+
+// drainTime is how long the second connection with a peer may go on when the
+// first has broken.
+const drainTime = 5 * time.Second
+
+// ended takes conn out of the books; err is nil after a goodbye. Of a peer that
+// has broken off, Recv hears once, behind what its last connection has brought.
+func (t *Transport) ended(conn net.Conn, p *peer, err error) {
+	conn.Close()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.conns, conn)
+	p.readers--
+	if err == nil {
+		p.left = true
+	} else if p.broken == nil {
+		p.broken = err
+		for other, q := range t.conns {
+			if q == p {
+				other.SetReadDeadline(time.Now().Add(drainTime)) // an error: it has ended already
+			}
 		}
+	}
+	if p.readers == 0 && p.broken != nil && !p.reported {
+		p.reported = true
+		t.inbox.Fail(&transport.PeerError{Rank: p.rank, Err: p.broken})
 	}
 }
 
@@ -147,6 +196,9 @@ func (t *Transport) Recv(ctx context.Context) (wire.Message, error) { return t.i
 
 // Send writes m to dst; see transport.Transport.
 func (t *Transport) Send(ctx context.Context, dst int, m *wire.Message) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	if dst == t.cfg.Rank {
 		c := *m
 		c.Src, c.Body = dst, append([]byte(nil), m.Body...)
@@ -162,36 +214,37 @@ func (t *Transport) Send(ctx context.Context, dst int, m *wire.Message) error {
 		case <-p.turn:
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		case <-t.life.Done():
+			return transport.ErrClosed
 		}
 	}
-	if p.conn == nil && p.dead == nil {
-		if err := t.dial(ctx, p); err != nil {
-			p.turn <- struct{}{}
-			return err
-		}
+	err := p.dead
+	if t.life.Err() != nil {
+		err = transport.ErrClosed
 	}
-	if p.dead != nil {
+	if err == nil && p.conn == nil {
+		err = t.dial(ctx, p)
+	}
+	if err != nil {
 		p.turn <- struct{}{}
-		return p.dead
+		return err
 	}
-	return p.send(ctx, m)
+	return t.write(ctx, p, m)
 }
 
 // dial opens p's connection. The caller has p's turn.
 func (t *Transport) dial(ctx context.Context, p *peer) error {
-	if t.isClosed() {
-		return transport.ErrClosed
-	}
+	ctx, stop := transport.Until(ctx, t.life)
+	defer stop()
 	hello := auth.Hello{Purpose: auth.Data, Rank: t.cfg.Rank, Size: len(t.peers), Build: t.cfg.Build}
 	var errs []error
 	for _, a := range t.cfg.Peers[p.rank] {
 		conn, err := auth.Once(ctx, a.Network, a.Address, t.cfg.Secret, hello)
 		if err == nil {
-			if !t.keep(conn) {
+			if !t.keepReading(conn, p) {
 				return transport.ErrClosed
 			}
 			p.conn = conn
-			t.running.Go(func() { t.read(conn, p.rank) })
 			return nil
 		}
 		if ctx.Err() != nil {
@@ -199,26 +252,33 @@ func (t *Transport) dial(ctx context.Context, p *peer) error {
 		}
 		errs = append(errs, err)
 	}
-	if t.isClosed() {
-		return transport.ErrClosed
-	}
-	p.dead = &transport.PeerError{Rank: p.rank, Err: errors.Join(errs...)}
-	return p.dead
+	return t.lose(p, errors.Join(errs...))
 }
 
-func (t *Transport) isClosed() bool {
+// lose notes that p can't be sent to, and why; err is what a Send met. The
+// caller has p's turn.
+func (t *Transport) lose(p *peer, err error) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.closed
+	switch {
+	case t.life.Err() != nil:
+		return transport.ErrClosed
+	case p.broken != nil: // the reader knows better
+		err = p.broken
+	case p.left:
+		err = transport.ErrLeft
+	}
+	p.dead = &transport.PeerError{Rank: p.rank, Err: err}
+	return p.dead
 }
 
 // small bodies are copied behind their header: one write, no vector.
 const small = 16 << 10
 
-// send writes one frame and gives the turn back. If ctx ends in the middle, the
+// write writes one frame and gives the turn back. If ctx ends in the middle, the
 // rest is copied and written in the background, so that the stream stays whole
 // and m.Body is the caller's again.
-func (p *peer) send(ctx context.Context, m *wire.Message) error {
+func (t *Transport) write(ctx context.Context, p *peer, m *wire.Message) error {
 	p.buf = wire.AppendHeader(p.buf[:0], m)
 	bufs := net.Buffers{p.buf}
 	if len(m.Body) <= small {
@@ -229,34 +289,36 @@ func (p *peer) send(ctx context.Context, m *wire.Message) error {
 	}
 	p.watch(ctx)
 	for {
-		err := write(p.conn, &bufs)
+		err := writeAll(p.conn, &bufs)
 		switch {
 		case err == nil:
 			p.turn <- struct{}{}
 			return nil
 		case !timedOut(err):
-			p.dead = &transport.PeerError{Rank: p.rank, Err: err}
+			err = t.lose(p, err)
 			p.turn <- struct{}{}
-			return p.dead
-		case ctx.Err() != nil:
-			return p.finish(ctx, bufs)
+			return err
 		}
-		p.conn.SetWriteDeadline(time.Time{}) // it was meant for the Send before this one
+		p.conn.SetWriteDeadline(time.Time{}) // it may have been meant for the Send before this one
+		if ctx.Err() != nil {
+			rest := slices.Concat(bufs...)
+			go t.finish(p, rest)
+			return context.Cause(ctx)
+		}
 	}
 }
 
 // watch lets the end of ctx interrupt a write. It stays in place from one Send
-// to the next while their ctx is the same, which makes it free.
+// to the next while they end together, which makes it free.
 func (p *peer) watch(ctx context.Context) {
-	if ctx == p.watched {
+	if ctx.Done() == p.watched {
 		return
 	}
 	if p.unwatch != nil {
 		p.unwatch()
 		p.unwatch = nil
 	}
-	p.watched = ctx
-	if ctx.Done() != nil {
+	if p.watched = ctx.Done(); p.watched != nil {
 		conn := p.conn
 		p.unwatch = context.AfterFunc(ctx, func() { conn.SetWriteDeadline(time.Unix(1, 0)) })
 	}
@@ -267,29 +329,22 @@ func timedOut(err error) bool {
 	return errors.As(err, &ne) && ne.Timeout()
 }
 
-// finish is the end of a send whose ctx has ended.
-func (p *peer) finish(ctx context.Context, bufs net.Buffers) error {
-	var rest []byte
-	for _, b := range bufs {
-		rest = append(rest, b...)
-	}
-	go func() {
-		defer func() { p.turn <- struct{}{} }()
-		for len(rest) > 0 {
-			p.conn.SetWriteDeadline(time.Time{})
-			n, err := p.conn.Write(rest)
-			rest = rest[n:]
-			if err != nil && !timedOut(err) {
-				p.dead = &transport.PeerError{Rank: p.rank, Err: err}
-				return
-			}
+// finish writes the rest of a Send whose ctx has ended, and gives its turn back.
+func (t *Transport) finish(p *peer, rest []byte) {
+	defer func() { p.turn <- struct{}{} }()
+	for len(rest) > 0 {
+		n, err := p.conn.Write(rest)
+		rest = rest[n:]
+		if err != nil && !timedOut(err) {
+			t.lose(p, err) // for the next Send
+			return
 		}
-	}()
-	return context.Cause(ctx)
+		p.conn.SetWriteDeadline(time.Time{}) // an error: the next Write has it too
+	}
 }
 
-// write writes all of bufs, a plain Write where there is one.
-func write(conn net.Conn, bufs *net.Buffers) error {
+// writeAll writes all of bufs, by a plain Write where there is only one.
+func writeAll(conn net.Conn, bufs *net.Buffers) error {
 	if len(*bufs) == 1 {
 		n, err := conn.Write((*bufs)[0])
 		(*bufs)[0] = (*bufs)[0][n:]
@@ -299,34 +354,56 @@ func write(conn net.Conn, bufs *net.Buffers) error {
 	return err
 }
 
+// byeTime bounds the goodbyes of Close.
+const byeTime = time.Second
+
 // Close says goodbye on every connection and releases everything; see
-// transport.Transport.
+// transport.Transport. It waits at most a second for a Send that is still
+// writing, or a peer that does not read.
 func (t *Transport) Close() error {
 	t.mu.Lock()
-	if t.closed {
+	if t.life.Err() != nil {
 		t.mu.Unlock()
 		return nil
 	}
-	t.closed = true
-	conns := t.conns
-	t.conns = map[net.Conn]struct{}{}
+	t.end()
+	conns := maps.Clone(t.conns)
 	t.mu.Unlock()
 	for _, ln := range t.cfg.Listeners {
 		ln.Close()
 	}
-	for conn := range conns {
-		goodbye(conn)
-	}
 	t.inbox.Close()
+	var byes sync.WaitGroup
+	over := time.Now().Add(byeTime)
+	for conn, p := range conns {
+		byes.Go(func() {
+			p.goodbye(conn, over)
+			conn.Close()
+		})
+	}
+	byes.Wait()
 	t.running.Wait()
 	return nil
 }
 
-// goodbye ends conn in order, if the peer takes it within a second.
-func goodbye(conn net.Conn) {
-	bye := wire.AppendHeader(nil, &wire.Message{Kind: wire.Bye})
-	if conn.SetWriteDeadline(time.Now().Add(time.Second)) == nil {
-		conn.Write(bye) // a peer that is gone needs no goodbye
+// goodbye is the last frame on conn, if it can be written until over.
+func (p *peer) goodbye(conn net.Conn, over time.Time) {
+	select {
+	case <-p.turn:
+	case <-time.After(time.Until(over)):
+		return // in the middle of another frame
 	}
-	conn.Close()
+	defer func() { p.turn <- struct{}{} }()
+	if conn == p.conn {
+		p.watch(context.Background())
+	}
+	bye := wire.AppendHeader(nil, &wire.Message{Kind: wire.Bye})
+	for len(bye) > 0 {
+		conn.SetWriteDeadline(over)
+		n, err := conn.Write(bye)
+		bye = bye[n:]
+		if err != nil && (!timedOut(err) || time.Now().After(over)) {
+			return // a peer that is gone needs no goodbye
+		}
+	}
 }

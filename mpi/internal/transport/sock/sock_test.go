@@ -1,0 +1,189 @@
+package sock
+
+import (
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/dlprun/dlp/mpi/internal/auth"
+	"github.com/dlprun/dlp/mpi/internal/transport"
+	"github.com/dlprun/dlp/mpi/internal/transport/transporttest"
+	"github.com/dlprun/dlp/mpi/internal/wire"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestConformance(t *testing.T) {
+	for _, network := range []string{"unix", "tcp"} {
+		t.Run(network, func(t *testing.T) {
+			transporttest.Run(t, transporttest.Harness{
+				New: func(t *testing.T, n int) (ts []transport.Transport) {
+					for _, tr := range ranks(t, network, n) {
+						ts = append(ts, tr)
+					}
+					return ts
+				},
+				Kill: func(tr transport.Transport) { tr.(*Transport).kill() },
+			})
+		})
+	}
+}
+
+// ranks returns the transports of n ranks in this process.
+func ranks(t *testing.T, network string, n int) (ts []*Transport) {
+	dir, err := os.MkdirTemp("", "sock") // t.TempDir's may be too long for a unix socket
+	require.NoError(t, err)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	var listeners []net.Listener
+	peers := make([][]Addr, n)
+	for r := range n {
+		address := "127.0.0.1:0"
+		if network == "unix" {
+			address = filepath.Join(dir, strconv.Itoa(r))
+		}
+		ln, err := net.Listen(network, address)
+		require.NoError(t, err)
+		listeners = append(listeners, ln)
+		peers[r] = []Addr{{network, ln.Addr().String()}}
+	}
+	secret := auth.NewSecret()
+	for r := range n {
+		ts = append(ts, New(Config{Rank: r, Secret: secret, Peers: peers, Listeners: listeners[r : r+1]}))
+	}
+	return ts
+}
+
+// kill breaks all connections, as the end of the process would.
+func (t *Transport) kill() {
+	for _, ln := range t.cfg.Listeners {
+		ln.Close()
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for conn := range t.conns {
+		conn.Close()
+	}
+}
+
+func text(s string) *wire.Message { return &wire.Message{Kind: wire.User, Body: []byte(s)} }
+
+// Two ranks that dial each other at once have two connections. Order, and the
+// one PeerError behind the last message, hold there too.
+func TestTwoConnections(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	ts := ranks(t, "unix", 2)
+	for _, tr := range ts {
+		defer tr.Close()
+	}
+	recv := func(r int, want string) {
+		t.Helper()
+		m, err := ts[r].Recv(ctx)
+		require.NoError(t, err)
+		require.Equal(t, want, string(m.Body))
+	}
+	p := ts[0].peers[1]
+	<-p.turn // as a Send that is just dialling would have it
+	require.NoError(t, ts[1].Send(ctx, 0, text("one")))
+	recv(0, "one")
+	p.turn <- struct{}{}
+	require.NoError(t, ts[0].Send(ctx, 1, text("two")))
+	recv(1, "two")
+	require.Len(t, ts[0].conns, 2)
+
+	for range 100 {
+		require.NoError(t, ts[1].Send(ctx, 0, text("more")))
+	}
+	// The connection that carries nothing breaks first.
+	ts[0].mu.Lock()
+	for conn := range ts[0].conns {
+		if conn == p.conn {
+			conn.Close()
+		}
+	}
+	ts[0].mu.Unlock()
+	ts[1].kill()
+	for range 100 {
+		recv(0, "more")
+	}
+	_, err := ts[0].Recv(ctx)
+	var gone *transport.PeerError
+	require.ErrorAs(t, err, &gone)
+	require.NoError(t, ts[0].Send(ctx, 0, text("last")))
+	recv(0, "last")
+}
+
+// A ctx of a type that can't be compared must not take the process down.
+func TestUncomparableContext(t *testing.T) {
+	ts := ranks(t, "unix", 2)
+	for _, tr := range ts {
+		defer tr.Close()
+	}
+	ctx := odd{t.Context(), nil}
+	for range 2 {
+		require.NoError(t, ts[0].Send(ctx, 1, text("x")))
+		_, err := ts[1].Recv(ctx)
+		require.NoError(t, err)
+	}
+}
+
+type odd struct {
+	context.Context
+	_ []int
+}
+
+// A rank refuses connections that are not a peer's.
+func TestStrangers(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	ts := ranks(t, "tcp", 3)
+	for _, tr := range ts {
+		defer tr.Close()
+	}
+	addr := ts[0].cfg.Listeners[0].Addr().String()
+	for _, h := range []auth.Hello{
+		{Purpose: auth.Session, Rank: 1, Size: 3},
+		{Purpose: auth.Data, Rank: 0, Size: 3},
+		{Purpose: auth.Data, Rank: 3, Size: 3},
+		{Purpose: auth.Data, Rank: -1, Size: 3},
+		{Purpose: auth.Data, Rank: 1, Size: 2},
+	} {
+		_, err := auth.Once(ctx, "tcp", addr, ts[0].cfg.Secret, h)
+		var refused *auth.RefusedError
+		require.ErrorAs(t, err, &refused, "%+v", h)
+	}
+	_, err := auth.Once(ctx, "tcp", addr, auth.NewSecret(), auth.Hello{Purpose: auth.Data, Rank: 1, Size: 3})
+	require.ErrorIs(t, err, auth.ErrSecret)
+	require.NoError(t, ts[1].Send(ctx, 0, text("peer")))
+	m, err := ts[0].Recv(ctx)
+	require.NoError(t, err)
+	require.Equal(t, "peer", string(m.Body))
+}
+
+// What is no frame ends the connection, and is the peer's fault.
+func TestGarbageFrame(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	ts := ranks(t, "unix", 2)
+	for _, tr := range ts {
+		defer tr.Close()
+	}
+	a := ts[0].cfg.Peers[0][0]
+	conn, err := auth.Once(ctx, a.Network, a.Address, ts[0].cfg.Secret, auth.Hello{Purpose: auth.Data, Rank: 1, Size: 2})
+	require.NoError(t, err)
+	defer conn.Close()
+	_, err = conn.Write(make([]byte, wire.HeaderLen))
+	require.NoError(t, err)
+	_, err = ts[0].Recv(ctx)
+	var gone *transport.PeerError
+	require.ErrorAs(t, err, &gone)
+	require.ErrorIs(t, err, wire.ErrFrame)
+	require.Equal(t, 1, gone.Rank)
+}
