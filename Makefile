@@ -5,12 +5,14 @@ BIN  := bin
 # How often the concurrent tests run in `make test`.
 COUNT ?= 50
 # Packages whose tests are about concurrency.
-CONCURRENT := ./mpi/internal/... ./mpi/launch ./mpi ./split ./gather ./cmd/dlprun
+CONCURRENT := ./mpi/internal/... ./mpi/launch ./mpi ./split ./gather
 
 # All packages but the real launchers', which take minutes.
 QUICK = $$($(GO) list ./... | grep -v /e2e$$)
-# Tests that repeat does not repeat: matrices and models, which have many rounds of their own.
-ONCE := Collectives|OverEveryTransport|TestTransports|TestManagerModel|TestSlice$$|TestStream$$|TestStreamLeft|TestDict$$|TestIndexed$$|Huge
+# Tests that repeat leaves out: matrices and models, which have many rounds of
+# their own, and what moves hundreds of megabytes.
+HEAVY := huge|both_send|cancelled_Send|full_inbox|unblocks_Send
+ONCE  := Collectives|OverEveryTransport|TestTransports|ManagerModel|TestSlice$$|TestStream$$|TestStreamLeft|TestDict$$|TestIndexed$$|Huge|Stubborn|DeathOfARank|SelfSend|OrderOfMessages|ManyGoroutines|InitTwice|ThatFinalizes|WithMembers|FlippedBit|Conformance/(unix|tcp)/($(HEAVY))|Conformance/($(HEAVY))
 
 # The race detector needs a C compiler.
 RACE = $$(command -v gcc >/dev/null && echo -race || echo "NOT RUN under the race detector: there is no gcc" >&2)

@@ -72,7 +72,8 @@ func Decode[T any](f Form, body []byte) (v T, err error) {
 	case Gob:
 		return decodeGob[T](p, body)
 	case Raw:
-		return v, decodeRaw(&v, p, body)
+		err = decodeRaw(&v, p, body)
+		return v, err
 	case Nil:
 		if !p.nilable || len(body) > 0 {
 			return v, decodeError[T](fmt.Errorf("a nil of %d bytes", len(body)))
