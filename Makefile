@@ -89,7 +89,7 @@ fuzz: ## each fuzz target for FUZZTIME
 	done
 
 bench: ## the Go benchmarks, with allocations
-	$(GO) test -run '^$$' -bench . -benchmem ./...
+	DLP_PROGRESS=off $(GO) test -run '^$$' -bench . -benchmem $(QUICK)
 
 clean: ## what the other targets have made
 	rm -rf $(BIN)
