@@ -43,6 +43,7 @@ func TestSameAnswerUnderEveryLauncher(t *testing.T) {
 func TestTwoJobsAtOnce(t *testing.T) {
 	for _, l := range launchers(t) {
 		t.Run(l.name, func(t *testing.T) {
+			t.Parallel() // with those of other launchers: on few processors most of it is waiting
 			for range 20 {
 				var jobs sync.WaitGroup
 				var ended [2]result

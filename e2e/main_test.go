@@ -5,6 +5,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -66,6 +67,19 @@ var dlprun = launcher{name: "dlprun", command: func(n int, program ...string) []
 	return append([]string{filepath.Join(bin, "dlprun"), "-np", strconv.Itoa(n)}, program...)
 }}
 
+// openmpiFlags are what several mpirun at once need on few processors: they trip
+// over each other in a common folder.
+func openmpiFlags(t *testing.T) []string {
+	return []string{"--mca", "orte_tmpdir_base", tempDir(t), "--oversubscribe"}
+}
+
+// with is dlprun that starts the ranks through another launcher.
+func with(name string, flags func() string) launcher {
+	return launcher{name: "dlprun --with " + name, env: openmpiAsRoot, command: func(n int, program ...string) []string {
+		return append([]string{filepath.Join(bin, "dlprun"), "--with", name, "--launcher-args", flags(), "-np", strconv.Itoa(n)}, program...)
+	}}
+}
+
 // launchers are those that start ranks on this machine. Slurm's come up with
 // the first test that asks.
 func launchers(t *testing.T) []launcher {
@@ -73,11 +87,10 @@ func launchers(t *testing.T) []launcher {
 	return append([]launcher{
 		dlprun,
 		{name: "openmpi", env: openmpiAsRoot, command: func(n int, program ...string) []string {
-			// Two mpirun at once trip over each other in their common folder.
-			dir, err := os.MkdirTemp(bin, "ompi-")
-			require.NoError(t, err)
-			return append([]string{"mpirun.openmpi", "--mca", "orte_tmpdir_base", dir, "--oversubscribe", "-np", strconv.Itoa(n)}, program...)
+			return append(append([]string{"mpirun.openmpi", "-np", strconv.Itoa(n)}, openmpiFlags(t)...), program...)
 		}},
+		with("mpirun.openmpi", func() string { return strings.Join(openmpiFlags(t), " ") }),
+		with("mpirun.mpich", func() string { return "" }),
 		{name: "mpich", command: cmd("mpirun.mpich", "-np", "{n}")},
 		{name: "mpich-pmi-port", command: cmd("mpirun.mpich", "-pmi-port", "-np", "{n}")},
 	}, slurmLaunchers(t)...)
@@ -111,22 +124,58 @@ func (r result) String() string {
 // fails the test if it takes longer than bound.
 func start(t *testing.T, env []string, words ...string) result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), bound)
+	c, cancel := command(t, env, words...)
 	defer cancel()
-	c := exec.CommandContext(ctx, words[0], words[1:]...)
-	c.Env = append(os.Environ(), env...)
-	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
-	c.WaitDelay = 5 * time.Second
 	var stdout, stderr bytes.Buffer
 	c.Stdout, c.Stderr = &stdout, &stderr
 	err := c.Run()
-	r := result{stdout.String(), stderr.String(), c.ProcessState.ExitCode()}
-	require.NoError(t, ctx.Err(), "%v hangs: %v", words, r)
+	return ended(t, c, stdout.String(), stderr.String(), err)
+}
+
+// command is one that ends, with all of its process group, after bound.
+func command(t *testing.T, env []string, words ...string) (*exec.Cmd, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(t.Context(), bound)
+	c := exec.CommandContext(ctx, words[0], words[1:]...)
+	c.Env = append(os.Environ(), env...)
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	c.Cancel = func() error {
+		if err := ctx.Err(); errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v hangs", words)
+		}
+		return syscall.Kill(-c.Process.Pid, syscall.SIGKILL)
+	}
+	c.WaitDelay = 5 * time.Second
+	return c, cancel
+}
+
+// ended is how a command has ended, to which Run or Wait have said err.
+func ended(t *testing.T, c *exec.Cmd, stdout, stderr string, err error) result {
+	t.Helper()
+	require.NotNil(t, c.ProcessState, "%v: %v", c.Args, err)
+	r := result{stdout, stderr, c.ProcessState.ExitCode()}
 	if err != nil && r.status == 0 {
-		t.Fatalf("%v: %v", words, err)
+		t.Fatalf("%v: %v: %v", c.Args, err, r)
 	}
 	return r
+}
+
+// tempDir returns a folder with a short name, that goes with the programs.
+func tempDir(t *testing.T) string {
+	dir, err := os.MkdirTemp(bin, "t")
+	require.NoError(t, err)
+	return dir
+}
+
+// needRoot fails the test in CI, and skips it elsewhere, where it lacks the rights.
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() == 0 {
+		return
+	}
+	if os.Getenv("CI") == "true" {
+		t.Fatal("this needs root")
+	}
+	t.Skip("NOT RUN: this needs root")
 }
 
 // run starts n ranks of one of our programs.

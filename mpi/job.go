@@ -46,12 +46,28 @@ var joined atomic.Bool
 // ranks that did not come, a port that is in use, another build or secret.
 func Init(ctx context.Context) (*Comm, error) {
 	if !joined.CompareAndSwap(false, true) {
-		return nil, errors.New("mpi: Init: this process has joined its job before; call it once")
+		return nil, errJoined
 	}
 	found, err := launch.Detect(os.Getenv)
 	if err != nil {
 		return nil, fmt.Errorf("mpi: %w", err)
 	}
+	return initJob(ctx, found)
+}
+
+// InitJob is Init for a process that has called launch.Detect itself, to look at
+// its job before it joins. Detect may use up what the launcher offers, so that
+// Init can't be called after it.
+func InitJob(ctx context.Context, found launch.Job) (*Comm, error) {
+	if !joined.CompareAndSwap(false, true) {
+		return nil, errJoined
+	}
+	return initJob(ctx, found)
+}
+
+var errJoined = errors.New("mpi: Init: this process has joined its job before; call it once")
+
+func initJob(ctx context.Context, found launch.Job) (*Comm, error) {
 	for _, name := range launch.Variables { // programs that this one starts are not ranks
 		if err := os.Unsetenv(name); err != nil {
 			return nil, fmt.Errorf("mpi: %w", err)
@@ -147,6 +163,9 @@ func (c *Comm) finalize(ctx context.Context, site string) error {
 	if err != nil {
 		c.job.tell(1, trimPrefix(err), false)
 		status = 1
+	}
+	if c.job.backend == "single" {
+		joined.Store(false) // nothing is used up: tests of programs may call Main again
 	}
 	return errors.Join(err, c.engine.close(ErrFinalized), c.job.release(status))
 }

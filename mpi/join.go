@@ -86,9 +86,7 @@ func hostHub(ctx context.Context, found launch.Job) (*launch.Hub, error) {
 	return launch.HostHub(ctx, found, launch.HubConfig{
 		OnEvent: func(e launch.Event) {
 			switch e.Kind {
-			case launch.Lost:
-				e.Reason = launch.Vanished
-			case launch.Failed, launch.Missing:
+			case launch.Failed, launch.Lost, launch.Missing:
 			default:
 				return
 			}
@@ -126,9 +124,9 @@ func (j *job) listen(found launch.Job) (self launch.Peer, listeners []net.Listen
 	if err != nil {
 		return self, listeners, err
 	}
-	everywhere := j.hub != nil && !found.OneHost && found.Interface == ""
-	if everywhere {
-		ip = "" // the others know better by which address they reach this host
+	besideHub := j.hub != nil || ip == j.session.RemoteIP() && !net.ParseIP(ip).IsLoopback()
+	if besideHub && !found.OneHost && found.Interface == "" {
+		ip = "" // the others know better by which address they reach the hub's host
 	}
 	ln, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
 	if err != nil {

@@ -67,10 +67,14 @@ func RunLocal(ctx context.Context, n int, run func(ctx context.Context, c *Comm)
 // the job.
 func (l *localJob) fail(rank int, err error) {
 	l.mu.Lock()
-	if !l.consequence(err) && l.failed[rank] == nil {
+	known := l.consequence(err)
+	if !known && l.failed[rank] == nil {
 		l.failed[rank] = fmt.Errorf("rank %d: %w", rank, err)
 	}
 	l.mu.Unlock()
+	if known { // whoever failed first tells all, and it is him that they must hear of
+		return
+	}
 	gone := &RankError{Rank: rank, Host: l.engines[rank].host(rank), Err: err}
 	for r, e := range l.engines {
 		if r != rank {

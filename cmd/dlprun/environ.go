@@ -18,9 +18,10 @@ type environ struct {
 	processors int // that this process may use
 	bound      bool
 	folder     string
-	hub        string
+	hub        string        // its addresses
 	patience   time.Duration // how long the ranks wait for each other in Init
-	progress   string        // "": as it is
+	heartbeat  time.Duration
+	progress   string // "": as it is
 }
 
 // of returns rank's environment. How the rank gets the secret is not in it.
@@ -33,15 +34,8 @@ func (e environ) of(rank int) []string {
 			env = append(env, v)
 		}
 	}
-	env = append(env,
-		"DLP_LAUNCHER=dlprun",
-		fmt.Sprintf("DLP_RANK=%d", rank),
-		fmt.Sprintf("DLP_SIZE=%d", e.np),
-		"DLP_RENDEZVOUS="+e.hub,
-		"DLP_INIT_TIMEOUT="+e.patience.String(),
-		"DLP_PROGRESS="+e.progress,
-		jobEnv+"="+e.folder,
-	)
+	env = append(env, fmt.Sprintf("DLP_RANK=%d", rank), fmt.Sprintf("DLP_SIZE=%d", e.np))
+	env = append(env, e.shared()...)
 	share := strconv.Itoa(max(1, e.processors/e.np))
 	if e.bound {
 		share = "1"
@@ -52,6 +46,18 @@ func (e environ) of(rank int) []string {
 		}
 	}
 	return env
+}
+
+// shared returns what is the same for all ranks.
+func (e environ) shared() []string {
+	return []string{
+		"DLP_LAUNCHER=dlprun",
+		"DLP_RENDEZVOUS=" + e.hub,
+		"DLP_INIT_TIMEOUT=" + e.patience.String(),
+		"DLP_HEARTBEAT=" + e.heartbeat.String(),
+		"DLP_PROGRESS=" + e.progress,
+		jobEnv + "=" + e.folder,
+	}
 }
 
 // available returns how many processors this process may use. A GOMAXPROCS in

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,11 +14,13 @@ import (
 )
 
 const usage = `Usage: dlprun [flags] PROGRAM [ARG...]
+       dlprun info
 
 Starts PROGRAM on N ranks of this machine and ends all of them when one fails.
 PROGRAM is an executable, or the folder of a Go main package, which is built
 once. A name without a slash is looked for in PATH first. Flags after PROGRAM
-are the program's own.
+are the program's own. dlprun info says which launcher has started it, and what
+it would make of that.
 
   -n, -np, --np N      ranks (default: the processors this process may use)
       --tag-output     begin each line of output with its rank: "[2] text", on
@@ -30,6 +33,10 @@ are the program's own.
       --progress MODE  bar, log, off, or auto (default): how loops report their
                        progress on stderr; auto is a bar on a terminal
       --debug RANK     run that rank under dlv, or else gdb, on this terminal
+      --with LAUNCHER  start the ranks through mpiexec or srun (or another name or
+                       path), possibly on other machines; in a Slurm allocation
+                       without -np as many as that is for
+      --launcher-args "..."  flags for that launcher, before PROGRAM
       --help           print this
       --version        print the version
 
@@ -52,7 +59,10 @@ type options struct {
 	bind          string
 	progress      string // "": not given
 	debug         int    // -1: no rank
+	with          string // the launcher; "": dlprun itself
+	launcherArgs  []string
 	help, version bool
+	info          bool
 	program       string
 	args          []string
 }
@@ -70,6 +80,8 @@ func parse(args []string) (options, error) {
 	fs.Var(choice{&o.bind, []string{"core", "none"}}, "bind-to", "")
 	fs.Var(choice{&o.progress, []string{"auto", "bar", "log", "off"}}, "progress", "")
 	fs.Var(number{&o.debug, 0, "write the number of a rank"}, "debug", "")
+	fs.StringVar(&o.with, "with", "", "")
+	fs.Var(list{&o.launcherArgs}, "launcher-args", "")
 	fs.BoolVarP(&o.help, "help", "h", false, "")
 	fs.BoolVar(&o.version, "version", false, "")
 
@@ -79,10 +91,24 @@ func parse(args []string) (options, error) {
 	if o.help || o.version {
 		return o, nil
 	}
+	if fs.Arg(0) == "info" {
+		o.info = true
+		if fs.NArg() > 1 || fs.NFlag() > 0 {
+			return o, exitf(statusUsage, "info takes no flags; to see several ranks: dlprun -np 2 dlprun info (a program of that name: ./info)")
+		}
+		return o, nil
+	}
+	if fs.Changed("with") {
+		if err := o.checkWith(fs); err != nil {
+			return o, err
+		}
+	}
 	if o.np == 0 {
 		o.np = available()
 	}
 	switch {
+	case fs.Changed("launcher-args") && o.with == "":
+		return o, exitf(statusUsage, "--launcher-args: there is no launcher; write --with mpiexec or --with srun, too")
 	case fs.NArg() == 0 || fs.Arg(0) == "":
 		return o, exitf(statusUsage, "no PROGRAM given; write dlprun [flags] PROGRAM [ARG...], or see dlprun --help")
 	case o.debug >= o.np:
@@ -92,6 +118,25 @@ func parse(args []string) (options, error) {
 	}
 	o.program, o.args = fs.Arg(0), fs.Args()[1:]
 	return o, nil
+}
+
+// checkWith checks what goes with --with, and finds the number of ranks.
+func (o *options) checkWith(fs *pflag.FlagSet) error {
+	if o.with == "" {
+		return exitf(statusUsage, "--with: write mpiexec, srun, or the name or path of another launcher")
+	}
+	for _, name := range []string{"tag-output", "output-dir", "bind-to", "debug"} {
+		if fs.Changed(name) {
+			return exitf(statusUsage, "--%s does not go with --with: the ranks are %s's; it may have a flag for that, to be given in --launcher-args", name, o.with)
+		}
+	}
+	if o.np == 0 {
+		o.np = tasks(os.Getenv)
+	}
+	if o.np == 0 {
+		return exitf(statusUsage, "--with %s: write how many ranks to start, with -np", o.with)
+	}
+	return nil
 }
 
 // longNP turns -np, which pflag takes for -n with the value p, into --np. It
@@ -201,6 +246,18 @@ func (v number) Set(s string) error {
 
 func (v number) String() string { return "" }
 func (v number) Type() string   { return "N" }
+
+// list is a flag that holds words, and may be given again for more of them.
+type list struct{ words *[]string }
+
+func (v list) Set(s string) error {
+	more, err := words(s)
+	*v.words = append(*v.words, more...)
+	return err
+}
+
+func (v list) String() string { return "" }
+func (v list) Type() string   { return "ARGS" }
 
 // choice is a flag that holds one of some words.
 type choice struct {

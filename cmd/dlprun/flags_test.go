@@ -71,7 +71,7 @@ func TestParseRefuses(t *testing.T) {
 func TestUsageNamesEveryFlag(t *testing.T) {
 	_, err := parse([]string{"--help"})
 	require.NoError(t, err)
-	for _, name := range []string{"-np,", "--np", "--tag-output", "--output-dir", "--timeout", "--bind-to", "--progress", "--debug", "--help", "--version"} {
+	for _, name := range []string{"-np,", "--np", "--tag-output", "--output-dir", "--timeout", "--bind-to", "--progress", "--debug", "--with", "--launcher-args", "--help", "--version"} {
 		require.Contains(t, usage, " "+name+" ", name)
 	}
 	for line := range strings.Lines(usage) {

@@ -3,10 +3,12 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 type job struct {
 	opts     options
 	program  program
+	launcher *foreign // nil: dlprun itself
 	debugger []string // what to start the program of rank opts.debug with
 	group    *group
 	hub      *launch.Hub
@@ -81,15 +84,25 @@ func runJob(o options) (status int, err error) {
 		j.hub.Close()
 	}()
 	signals := notifySignals()
-	for k := range o.np {
-		if err := j.start(k, outputs); err != nil {
-			return 0, err
-		}
+	if err := j.startAll(outputs); err != nil {
+		return 0, err
 	}
 	status = j.watch(signals)
 	signal.Reset() // from here on Ctrl-C ends dlprun itself, which waits for its output only
 	j.finish()
 	return status, nil
+}
+
+func (j *job) startAll(outputs outputs) error {
+	if j.launcher != nil {
+		return j.startLauncher(j.launcher)
+	}
+	for k := range j.opts.np {
+		if err := j.start(k, outputs); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // check finds all that can be wrong before anything is started.
@@ -106,6 +119,14 @@ func (j *job) check() (settings launch.Job, err error) {
 	}
 	if j.program, err = findProgram(j.opts.program); err != nil {
 		return settings, err
+	}
+	if j.opts.with != "" {
+		if j.program.folder {
+			return settings, exitf(statusUsage, "%s is a folder, and the other hosts would not see what is built of it: build it where they do, and give the executable", j.program.name)
+		}
+		if j.launcher, err = findLauncher(j.opts.with); err != nil {
+			return settings, err
+		}
 	}
 	if j.opts.bind == "core" {
 		if j.cpus, err = processors(); err != nil {
@@ -134,16 +155,26 @@ func (j *job) listen(folder string, settings launch.Job) (err error) {
 	if settings.Transport == "tcp" || runtime.GOOS == "windows" {
 		addr = "tcp:127.0.0.1:0"
 	}
-	patience := settings.InitTimeout
-	if j.opts.debug >= 0 {
-		patience = 1000 * time.Hour // its user may think before it joins
+	if j.launcher != nil { // ranks come from other hosts
+		ip := ""
+		if settings.Interface != "" {
+			if ip, err = launch.ListenIP(settings.Interface, ""); err != nil {
+				return exitf(statusUsage, "%v", err)
+			}
+		}
+		addr = "tcp:" + net.JoinHostPort(ip, "0")
+	}
+	patience, heartbeat := settings.InitTimeout, settings.Heartbeat
+	if j.opts.debug >= 0 { // its user may think before it joins, and at a breakpoint
+		patience, heartbeat = 1000*time.Hour, 1000*time.Hour
 	}
 	j.secret = launch.NewSecret()
 	j.hub, err = launch.ListenHub(addr, launch.HubConfig{
-		Size:    j.opts.np,
-		Secret:  j.secret,
-		Timeout: patience,
-		Grace:   2 * settleTime, // dlprun knows better why a rank is gone
+		Size:      j.opts.np,
+		Secret:    j.secret,
+		Timeout:   patience,
+		Heartbeat: heartbeat,
+		Grace:     2 * settleTime, // dlprun knows better why a rank is gone
 		OnEvent: func(e launch.Event) {
 			if what := fromHub(e); what != nil {
 				j.events <- event{e.Rank, what}
@@ -159,13 +190,18 @@ func (j *job) listen(folder string, settings launch.Job) (err error) {
 	if err != nil {
 		return fmt.Errorf("the job's meeting place: %w", err)
 	}
+	addrs, err := j.hub.Addrs()
+	if err != nil {
+		return err
+	}
 	j.env = environ{
 		np:         j.opts.np,
 		processors: available(),
 		bound:      len(j.cpus) > 0,
 		folder:     folder,
-		hub:        j.hub.Addr(),
+		hub:        strings.Join(addrs, ","),
 		patience:   patience,
+		heartbeat:  heartbeat,
 		progress:   j.opts.progress,
 	}
 	if j.env.progress == "" {
@@ -187,7 +223,10 @@ func fromHub(e launch.Event) any {
 	case launch.Finalized:
 		return finalized{}
 	case launch.Lost:
-		return lost{}
+		if e.Reason == launch.Vanished { // dlprun knows better, or will
+			e.Reason = ""
+		}
+		return lost{e.Reason}
 	case launch.Missing:
 		return trouble{1, e.Reason, failGrace}
 	}

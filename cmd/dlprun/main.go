@@ -1,9 +1,10 @@
-// Dlprun starts a program on N ranks of this machine, joins their output, and
-// ends all of them when one fails.
+// Dlprun starts a program on N ranks of this machine, or of others through mpiexec
+// or srun, joins their output, and ends all of them when one fails.
 //
 // Usage:
 //
 //	dlprun [flags] PROGRAM [ARG...]
+//	dlprun info
 //
 // PROGRAM is an executable, or the folder of a Go main package, which is built
 // once. dlprun --help lists the flags.
@@ -40,6 +41,8 @@ func run(args []string) int {
 		case opts.version:
 			fmt.Println("dlprun", version())
 			return 0
+		case opts.info:
+			return info()
 		}
 		var status int
 		if status, err = runJob(opts); err == nil {

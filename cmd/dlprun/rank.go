@@ -12,7 +12,7 @@ import (
 	"github.com/dlprun/dlp/mpi/launch"
 )
 
-// rank is one of the job's processes.
+// rank is one of the job's processes: a rank, or the launcher that starts them all.
 type rank struct {
 	cmd     *exec.Cmd
 	pipes   []*os.File // of its output, dlprun's ends
@@ -35,11 +35,7 @@ func (j *job) start(k int, outputs outputs) error {
 		}
 	}
 	var ends []*os.File // what the rank gets, to be closed here
-	defer func() {
-		for _, f := range ends {
-			f.Close()
-		}
-	}()
+	defer func() { closeFiles(ends) }()
 	if ends, err = j.connect(r, k, outputs); err != nil {
 		return err
 	}
@@ -96,6 +92,12 @@ func (j *job) connect(r *rank, k int, outputs outputs) ([]*os.File, error) {
 	if j.opts.tag {
 		tag = fmt.Sprintf("[%d] ", k)
 	}
+	return j.relayed(r, tag)
+}
+
+// relayed lets r write to pipes that come out on dlprun's own stdout and stderr.
+// It returns r's ends of them.
+func (j *job) relayed(r *rank, tag string) ([]*os.File, error) {
 	failed := func(err error) {
 		j.events <- event{-1, trouble{1, fmt.Sprintf("the output of the ranks can't be written: %v", err), failGrace}}
 	}
@@ -121,6 +123,12 @@ func (r *rank) pipe(s *stream) (*os.File, error) {
 	r.pipes = append(r.pipes, pr)
 	r.relayed.Go(func() { relay(pr, s) })
 	return pw, nil
+}
+
+func closeFiles(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
 }
 
 // secretPipe returns a pipe that holds the secret.

@@ -1,9 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
+
+	"github.com/dlprun/dlp/mpi/launch"
 )
 
 // A verdict decides what becomes of a job. What happens goes into step as
@@ -19,7 +24,14 @@ import (
 //	killed    those left were sent SIGKILL
 //
 // so that it is over within 5 s of the failure.
+//
+// Where a launcher (--with) starts the ranks, it is known of their processes only
+// that they have ended when it has.
 type verdict struct {
+	launcher string // "": dlprun itself
+	launched exit   // how it ended
+	guessed  bool   // status is one for want of a better; the launcher may know it
+
 	ranks  []rankView
 	joined int // how many have
 	exited int // how many have
@@ -52,7 +64,7 @@ type rankView struct {
 	host                                    string
 	joined, finalized, failed, lost, exited bool
 	code                                    int    // if failed: the exit status that it announced
-	reason                                  string // if failed: why
+	reason                                  string // if failed: why; if lost: why, if that is known
 	end                                     exit   // if exited: how
 }
 
@@ -69,6 +81,13 @@ func (e exit) status() int {
 	return e.code
 }
 
+func (e exit) String() string {
+	if e.signal != 0 {
+		return fmt.Sprintf("was killed by signal %d (%v)", int(e.signal), e.signal)
+	}
+	return fmt.Sprintf("exited with status %d", e.code)
+}
+
 // The events.
 type (
 	joined struct{ host string }
@@ -77,11 +96,13 @@ type (
 		reason string
 	}
 	finalized struct{}
-	lost      struct{} // its session with the hub ended without a word
+	lost      struct{ reason string } // its session with the hub ended without a word
 	exited    struct{ exit }
-	alarm     struct{}                        // the time of the last arm is over
-	stop      struct{ signal syscall.Signal } // the user ends the job
-	trouble   struct {
+	// launcherEnded is the end of the launcher and with it of all ranks.
+	launcherEnded struct{ exit }
+	alarm         struct{}                        // the time of the last arm is over
+	stop          struct{ signal syscall.Signal } // the user ends the job
+	trouble       struct {
 		status int
 		text   string
 		grace  time.Duration
@@ -105,11 +126,14 @@ type (
 	finish  struct{ status int }
 )
 
-// newVerdict returns the verdict on a job of n ranks on this machine, host.
-func newVerdict(n int, host string) *verdict {
-	v := &verdict{ranks: make([]rankView, n), first: -1}
+// newVerdict returns the verdict on a job of n ranks, on this machine, host, or
+// wherever launcher starts them.
+func newVerdict(n int, host, launcher string) *verdict {
+	v := &verdict{launcher: launcher, ranks: make([]rankView, n), first: -1}
 	for r := range v.ranks {
-		v.ranks[r].host = host
+		if v.ranks[r].host = host; launcher != "" {
+			v.ranks[r].host = "host unknown"
+		}
 	}
 	return v
 }
@@ -130,10 +154,13 @@ func (v *verdict) step(rank int, event any) []any {
 	case finalized:
 		r.finalized = true
 	case lost:
-		r.lost = true
+		r.lost, r.reason = true, e.reason
 	case exited:
 		r.exited, r.end = true, e.exit
 		v.exited++
+	case launcherEnded:
+		v.launcherEnded(e.exit)
+		rank = 0 // as good as any
 	case alarm:
 		return v.alarm()
 	case stop:
@@ -154,6 +181,17 @@ func (v *verdict) step(rank int, event any) []any {
 	return nil
 }
 
+func (v *verdict) launcherEnded(e exit) {
+	v.launched = e
+	for r := range v.ranks {
+		v.ranks[r].exited = true
+	}
+	v.exited = len(v.ranks)
+	if v.guessed && v.phase == leaving && e.status() != 0 {
+		v.status = e.status()
+	}
+}
+
 // judge looks whether the job still goes well, now that something is new of
 // rank.
 func (v *verdict) judge(rank int) []any {
@@ -162,7 +200,7 @@ func (v *verdict) judge(rank int) []any {
 		v.first, v.phase = -1, running
 		acts = append(acts, arm{})
 	}
-	if v.first < 0 {
+	if v.first < 0 || v.launcher != "" && !v.ranks[v.first].told() {
 		v.first = v.suspect(rank)
 	}
 	switch {
@@ -171,8 +209,11 @@ func (v *verdict) judge(rank int) []any {
 	case v.first >= 0 && v.phase == running:
 		v.phase = settling
 		return append(acts, arm{settleTime})
-	case v.first < 0 && v.exited == len(v.ranks):
+	case v.first < 0 && v.exited == len(v.ranks) && v.launched.status() == 0:
 		return append(acts, v.finish()...)
+	case v.first < 0 && v.exited == len(v.ranks) && v.phase == running:
+		v.phase = settling // the word of a rank for it may be on the way
+		return append(acts, arm{settleTime})
 	}
 	return acts
 }
@@ -184,6 +225,11 @@ func (v *verdict) suspect(rank int) int {
 		return rank
 	}
 	for r := range v.ranks {
+		if v.ranks[r].told() {
+			return r
+		}
+	}
+	for r := range v.ranks {
 		if v.bad(r) {
 			return r
 		}
@@ -191,12 +237,15 @@ func (v *verdict) suspect(rank int) int {
 	return -1
 }
 
+// told reports whether the hub has told that r failed.
+func (r *rankView) told() bool { return r.failed || r.lost }
+
 // bad reports whether rank looks failed. A rank that ends well without having
 // joined does so only if others joined: else it is a plain program.
 func (v *verdict) bad(rank int) bool {
 	r := &v.ranks[rank]
 	switch {
-	case r.failed || r.lost:
+	case r.told():
 		return true
 	case !r.exited:
 		return false
@@ -210,6 +259,9 @@ func (v *verdict) bad(rank int) bool {
 // it gave its reason, or both its session and its process have ended.
 func (v *verdict) settled(rank int) bool {
 	r := &v.ranks[rank]
+	if v.launcher != "" { // of a process on another host nothing is known
+		return r.failed || r.exited && r.lost
+	}
 	return r.failed || r.exited && (r.lost || r.finalized || !r.joined)
 }
 
@@ -223,7 +275,12 @@ func (v *verdict) condemn() []any {
 	case r.failed && r.code&0xff != 0:
 		v.status = r.code & 0xff // as the system would cut it
 	}
-	cause := r.cause()
+	cause := v.cause(r)
+	if absent := v.absent(); v.launcher != "" && (!r.failed || absent != "") {
+		v.guessed = true
+		v.status = cmp.Or(v.launched.status(), v.status)
+		cause += absent
+	}
 	acts := []any{
 		say{v.first, fmt.Sprintf("rank %d (%s): %s", v.first, r.host, cause)},
 		tell{v.first, cause},
@@ -238,12 +295,30 @@ func (v *verdict) condemn() []any {
 	return append(acts, arm{leaveTime})
 }
 
-func (r *rankView) cause() string {
+// condemnLauncher ends the job because the launcher failed, for a reason that no
+// rank knows.
+func (v *verdict) condemnLauncher() []any {
+	v.status = v.launched.status()
+	line := fmt.Sprintf("%s %v", v.launcher, v.launched)
+	switch v.joined {
+	case 0:
+		line += " before any rank had joined"
+	case len(v.ranks):
+		line += " after all ranks had finalized"
+	}
+	return append([]any{say{-1, line}}, v.finish()...)
+}
+
+func (v *verdict) cause(r *rankView) string {
 	switch {
-	case r.failed && r.reason != "":
+	case r.reason != "":
 		return r.reason
 	case r.failed:
 		return fmt.Sprintf("failed with status %d", r.code)
+	case v.launcher != "" && r.joined:
+		return launch.Vanished
+	case v.launcher != "":
+		return fmt.Sprintf("ended without joining the job (%s %v)", v.launcher, v.launched)
 	case !r.exited:
 		return "lost its connection with dlprun"
 	case r.end.signal != 0:
@@ -258,10 +333,28 @@ func (r *rankView) cause() string {
 	return fmt.Sprintf("exited with status %d", r.end.code)
 }
 
+// absent names the ranks, other than v.first, that have not joined. A launcher
+// that ends all ranks because of one of them does not tell which.
+func (v *verdict) absent() string {
+	var ranks []string
+	for r := range v.ranks {
+		if !v.ranks[r].joined && r != v.first {
+			ranks = append(ranks, strconv.Itoa(r))
+		}
+	}
+	if len(ranks) == 0 {
+		return ""
+	}
+	return "; by then these had not joined: rank " + strings.Join(ranks[:min(len(ranks), 8)], ", ")
+}
+
 // alarm moves the job on when its time in a phase is over.
 func (v *verdict) alarm() []any {
 	switch v.phase {
 	case settling:
+		if v.first < 0 {
+			return v.condemnLauncher()
+		}
 		return v.condemn()
 	case leaving:
 		return v.signal(syscall.SIGTERM, failGrace)

@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/dlprun/dlp/mpi/launch"
 	"github.com/stretchr/testify/require"
 )
 
@@ -42,115 +43,165 @@ func TestVerdict(t *testing.T) {
 	}
 	join := []step{{0, joined{"a"}, ""}, {1, joined{"a"}, ""}, {2, joined{"a"}, ""}}
 	for name, test := range map[string]struct {
-		joined bool // all of them, first
-		steps  []step
+		joined   bool // all of them, first
+		steps    []step
+		launcher string
 	}{
 		"plain programs": {false, []step{
 			{0, code(0), ""}, {2, code(0), ""}, {1, code(0), "finish 0"},
-		}},
+		}, ""},
 		"a plain program fails": {false, []step{
 			{0, code(0), ""},
 			{1, code(3), "say rank 1 (here): exited with status 3; tell 1 exited with status 3; send terminated; arm 1.5s"},
 			{2, sig(syscall.SIGTERM), "finish 3"},
-		}},
+		}, ""},
 		"the last plain program fails": {false, []step{
 			{0, code(0), ""}, {2, code(0), ""},
 			{1, sig(syscall.SIGSEGV), "say rank 1 (here): killed by signal 11 (segmentation fault); tell 1 killed by signal 11 (segmentation fault); finish 139"},
-		}},
+		}, ""},
 		"clean": {true, []step{
 			{0, finalized{}, ""}, {1, finalized{}, ""}, {2, finalized{}, ""},
 			{0, code(0), ""}, {1, code(0), ""}, {2, code(0), "finish 0"},
-		}},
+		}, ""},
 		"a rank is killed": {true, []step{
 			{2, lost{}, "arm 500ms"},
 			{2, sig(syscall.SIGKILL), "say rank 2 (a): killed by signal 9 (killed); tell 2 killed by signal 9 (killed); arm 2s"},
 			{0, failed{1, "rank 2 is gone"}, ""}, {0, code(1), ""},
 			{1, code(1), "finish 137"},
-		}},
+		}, ""},
 		"a rank is killed, its status first": {true, []step{
 			{2, sig(syscall.SIGKILL), "arm 500ms"},
 			{0, failed{1, "rank 2 is gone"}, ""},
 			{2, lost{}, "say rank 2 (a): killed by signal 9 (killed); tell 2 killed by signal 9 (killed); arm 2s"},
-		}},
+		}, ""},
 		"a rank gives its reason": {true, []step{
 			{1, failed{1, "open x: no such file"}, "say rank 1 (a): open x: no such file; tell 1 open x: no such file; arm 2s"},
 			{1, code(1), ""}, {0, lost{}, ""}, {0, code(1), ""}, {2, code(1), "finish 1"},
-		}},
+		}, ""},
 		"its status comes before its reason": {true, []step{
 			{1, code(4), "arm 500ms"},
 			{1, failed{4, "no"}, "say rank 1 (a): no; tell 1 no; arm 2s"},
 			{0, code(1), ""}, {2, code(1), "finish 4"},
-		}},
+		}, ""},
 		"its reason never comes": {true, []step{
 			{1, code(4), "arm 500ms"},
 			{-1, alarm{}, "say rank 1 (a): exited with status 4 before Finalize; tell 1 exited with status 4 before Finalize; arm 2s"},
-		}},
+		}, ""},
 		"exit 0 before Finalize": {true, []step{
 			{1, lost{}, "arm 500ms"},
 			{1, code(0), "say rank 1 (a): exited with status 0 before Finalize; tell 1 exited with status 0 before Finalize; arm 2s"},
 			{0, code(0), ""}, {2, code(0), "finish 1"},
-		}},
+		}, ""},
 		"Finalized is late": {true, []step{
 			{0, finalized{}, ""}, {2, finalized{}, ""},
 			{1, code(0), "arm 500ms"}, {0, code(0), ""},
 			{1, finalized{}, "arm 0s"},
 			{2, code(0), "finish 0"},
-		}},
+		}, ""},
 		"exit 3 after Finalize": {true, []step{
 			{1, finalized{}, ""},
 			{1, code(3), "say rank 1 (a): exited with status 3 after Finalize; tell 1 exited with status 3 after Finalize; arm 2s"},
-		}},
+		}, ""},
 		"a status beyond 255": {true, []step{
 			{1, failed{256, "big"}, "say rank 1 (a): big; tell 1 big; arm 2s"},
 			{0, code(1), ""}, {1, code(0), ""}, {2, code(1), "finish 1"},
-		}},
+		}, ""},
 		"one never joins": {false, []step{
 			{1, code(0), ""},
 			{0, joined{"a"}, "say rank 1 (here): exited with status 0 without joining the job (it calls neither mpi.Main nor mpi.Init); " +
 				"tell 1 exited with status 0 without joining the job (it calls neither mpi.Main nor mpi.Init); arm 2s"},
-		}},
+		}, ""},
 		"a session is cut but the process lives": {true, []step{
 			{1, lost{}, "arm 500ms"},
 			{-1, alarm{}, "say rank 1 (a): lost its connection with dlprun; tell 1 lost its connection with dlprun; arm 2s"},
-		}},
+		}, ""},
 		"nobody leaves": {true, []step{
 			{1, failed{1, "x"}, "say rank 1 (a): x; tell 1 x; arm 2s"},
 			{-1, alarm{}, "send terminated; arm 1.5s"},
 			{-1, alarm{}, "kill; arm 5s"},
 			{0, sig(syscall.SIGKILL), ""}, {1, sig(syscall.SIGKILL), ""}, {2, sig(syscall.SIGKILL), "finish 1"},
-		}},
+		}, ""},
 		"nothing can end them": {true, []step{
 			{-1, stop{syscall.SIGTERM}, "say the job was ended by signal 15 (terminated); send terminated; arm 5s"},
 			{-1, alarm{}, "kill; arm 5s"},
 			{-1, alarm{}, "finish 143"},
-		}},
+		}, ""},
 		"Ctrl-C": {true, []step{
 			{-1, stop{syscall.SIGINT}, "say the job was ended by signal 2 (interrupt); send terminated; arm 5s"},
 			{0, failed{1, "terminated"}, ""},
 			{0, code(1), ""}, {1, sig(syscall.SIGTERM), ""}, {2, code(0), "finish 130"},
-		}},
+		}, ""},
 		"Ctrl-C twice": {true, []step{
 			{-1, stop{syscall.SIGINT}, "say the job was ended by signal 2 (interrupt); send terminated; arm 5s"},
 			{-1, stop{syscall.SIGINT}, "kill; arm 5s"},
-		}},
+		}, ""},
 		"Ctrl-C after a failure": {true, []step{
 			{1, failed{7, "x"}, "say rank 1 (a): x; tell 1 x; arm 2s"},
 			{-1, stop{syscall.SIGINT}, "send terminated; arm 5s"},
 			{0, code(1), ""}, {1, code(7), ""}, {2, code(1), "finish 7"},
-		}},
+		}, ""},
 		"a hangup": {true, []step{
 			{-1, stop{syscall.SIGHUP}, "say the job was ended by signal 1 (hangup); send hangup; arm 5s"},
 			{0, code(1), ""}, {1, code(7), ""}, {2, code(1), "finish 129"},
-		}},
+		}, ""},
 		"a timeout": {true, []step{
 			{-1, trouble{124, "too long", userGrace}, "say too long; send terminated; arm 5s"},
 			{-1, trouble{1, "the guard is dead", failGrace}, ""},
 			{0, code(0), ""}, {1, code(0), ""}, {2, code(0), "finish 124"},
-		}},
-		"a notice": {true, []step{{-1, notice("a stranger knocked"), "say a stranger knocked"}}},
+		}, ""},
+		"a notice": {true, []step{{-1, notice("a stranger knocked"), "say a stranger knocked"}}, ""},
+		"a rank is silent": {true, []step{
+			{2, lost{"nothing was heard of it"}, "arm 500ms"},
+			{-1, alarm{}, "say rank 2 (a): nothing was heard of it; tell 2 nothing was heard of it; arm 2s"},
+		}, ""},
+		"launched and clean": {true, []step{
+			{0, finalized{}, ""}, {1, finalized{}, ""}, {2, finalized{}, ""}, {-1, launcherEnded{}, "finish 0"},
+		}, "mpiexec"},
+		"launched plain programs": {false, []step{{-1, launcherEnded{}, "finish 0"}}, "mpiexec"},
+		"the launcher fails at once": {false, []step{
+			{-1, launcherEnded{exit{code: 213}}, "arm 500ms"},
+			{-1, alarm{}, "say mpiexec exited with status 213 before any rank had joined; finish 213"},
+		}, "mpiexec"},
+		"a launched rank fails after Finalize": {true, []step{
+			{0, finalized{}, ""}, {1, finalized{}, ""}, {2, finalized{}, ""}, {-1, launcherEnded{exit{code: 3}}, "arm 500ms"},
+			{-1, alarm{}, "say mpiexec exited with status 3 after all ranks had finalized; finish 3"},
+		}, "mpiexec"},
+		"a launched rank is killed": {true, []step{
+			{1, lost{}, "arm 500ms"}, {0, lost{}, ""},
+			{-1, launcherEnded{exit{code: 137}}, "say rank 1 (a): " + launch.Vanished + "; tell 1 " + launch.Vanished + "; finish 137"},
+		}, "mpiexec"},
+		"a launched rank is killed, and the launcher is slow": {true, []step{
+			{1, lost{}, "arm 500ms"},
+			{-1, alarm{}, "say rank 1 (a): " + launch.Vanished + "; tell 1 " + launch.Vanished + "; arm 2s"},
+			{-1, launcherEnded{exit{code: 137}}, "finish 137"},
+		}, "mpiexec"},
+		"the launcher says 0 of a killed rank": {true, []step{
+			{1, lost{}, "arm 500ms"},
+			{-1, launcherEnded{}, "say rank 1 (a): " + launch.Vanished + "; tell 1 " + launch.Vanished + "; finish 1"},
+		}, "mpiexec"},
+		"the launcher ends before its ranks' last words": {true, []step{
+			{-1, launcherEnded{exit{code: 7}}, "arm 500ms"},
+			{2, failed{7, "no"}, "say rank 2 (a): no; tell 2 no; finish 7"},
+		}, "mpiexec"},
+		"a launched rank ends before it joins": {false, []step{
+			{0, joined{"a"}, ""}, {2, joined{"b"}, ""}, {2, lost{}, "arm 500ms"},
+			{-1, launcherEnded{exit{code: 3}}, "say rank 2 (b): " + launch.Vanished + "; by then these had not joined: rank 1; " +
+				"tell 2 " + launch.Vanished + "; by then these had not joined: rank 1; finish 3"},
+		}, "mpiexec"},
+		"a launched rank does not join": {false, []step{
+			{0, joined{"a"}, ""}, {2, joined{"b"}, ""},
+			{0, finalized{}, ""}, {2, finalized{}, ""},
+			{-1, launcherEnded{}, "arm 500ms"},
+			{-1, alarm{}, "say rank 1 (host unknown): ended without joining the job (mpiexec exited with status 0); " +
+				"tell 1 ended without joining the job (mpiexec exited with status 0); finish 1"},
+		}, "mpiexec"},
+		"Ctrl-C with a launcher": {true, []step{
+			{-1, stop{syscall.SIGINT}, "say the job was ended by signal 2 (interrupt); send terminated; arm 5s"},
+			{-1, launcherEnded{exit{code: 143}}, "finish 130"},
+		}, "mpiexec"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v := newVerdict(3, "here")
+			v := newVerdict(3, "here", test.launcher)
 			if test.joined {
 				test.steps = append(join[:3:3], test.steps...)
 			}
@@ -167,7 +218,7 @@ func TestVerdictAlwaysEnds(t *testing.T) {
 	for seed := range uint64(5000) {
 		rng := rand.New(rand.NewPCG(seed, 0))
 		n := 1 + rng.IntN(4)
-		v := newVerdict(n, "here")
+		v := newVerdict(n, "here", "")
 		scripts := make([][]any, n)
 		clean := true
 		plain := rng.IntN(4) == 0

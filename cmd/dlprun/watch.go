@@ -11,7 +11,7 @@ import (
 
 // watch does what the verdict says, until the job is over.
 func (j *job) watch(signals <-chan os.Signal) (status int) {
-	v := newVerdict(j.opts.np, launch.Host())
+	v := newVerdict(j.opts.np, launch.Host(), j.opts.with)
 	timer := time.NewTimer(0)
 	<-timer.C
 	var timeout <-chan time.Time
@@ -63,7 +63,7 @@ func (j *job) watch(signals <-chan os.Signal) (status int) {
 func (j *job) say(rank int, line string) {
 	j.saying.Go(func() {
 		if rank >= 0 {
-			within(settleTime, j.ranks[rank].relayed.Wait)
+			within(settleTime, j.ranks[min(rank, len(j.ranks)-1)].relayed.Wait) // a launcher writes for all
 		}
 		fmt.Fprintf(j.console.err("", func(error) {}), "dlprun: %s\n", line)
 	})

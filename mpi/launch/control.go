@@ -20,6 +20,7 @@ const (
 	msgFinalized                  // rank: it reached Finalize
 	msgEnd                        // hub: every rank reached Finalize
 	msgDown                       // hub: Down
+	msgAlive                      // both, again and again
 )
 
 // maxControl bounds a control frame: the table of a million ranks fits.

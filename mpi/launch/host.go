@@ -9,19 +9,16 @@ import (
 )
 
 // HostHub starts the hub of job at rank 0, where no launcher hosts it, and lets
-// the other ranks find it. cfg's Size, Secret and Timeout are filled in from job.
+// the other ranks find it. cfg's Size, Secret, Timeout and Heartbeat are filled in
+// from job.
 // It blocks as long as the job's Meeting does, at most until ctx ends.
 func HostHub(ctx context.Context, job Job, cfg HubConfig) (*Hub, error) {
-	cfg.Size, cfg.Timeout, cfg.Secret = job.Size, job.InitTimeout, hubSecret(job.Meeting)
-	at, err := hubAddress(job)
+	cfg.Size, cfg.Timeout, cfg.Heartbeat, cfg.Secret = job.Size, job.InitTimeout, job.Heartbeat, hubSecret(job.Meeting)
+	hub, err := listenHub(job, cfg)
 	if err != nil {
 		return nil, err
 	}
-	hub, err := ListenHub(at, cfg)
-	if err != nil {
-		return nil, fmt.Errorf("rank 0 can't listen at %s (%v): %w; choose another address", at, job.Meeting, err)
-	}
-	addrs, err := reachable(hub.server.Listener.Addr())
+	addrs, err := hub.Addrs()
 	if err == nil {
 		err = job.Meeting.Publish(ctx, Invitation{At: addrs, Secret: cfg.Secret})
 	}
@@ -32,12 +29,28 @@ func HostHub(ctx context.Context, job Job, cfg HubConfig) (*Hub, error) {
 	return hub, nil
 }
 
-// hubAddress is where rank 0 listens: where the meeting says; else, for ranks
-// of one host, where no other host can reach it.
-func hubAddress(job Job) (string, error) {
-	if at := job.Meeting.Listen(); at != "" {
-		return at, nil
+// listenHub starts the hub where the meeting says; else, for ranks of one host,
+// where no other host can reach it.
+func listenHub(job Job, cfg HubConfig) (*Hub, error) {
+	told := job.Meeting.Listen()
+	if len(told) == 0 {
+		at, err := hubAddress(job)
+		if err != nil {
+			return nil, err
+		}
+		told = []string{at}
 	}
+	var err error
+	for _, at := range told {
+		var hub *Hub
+		if hub, err = ListenHub(at, cfg); err == nil {
+			return hub, nil
+		}
+	}
+	return nil, fmt.Errorf("rank 0 can't listen at %s (%v): %w; choose another address", told[0], job.Meeting, err)
+}
+
+func hubAddress(job Job) (string, error) {
 	switch {
 	case job.OneHost && job.Transport != "tcp" && runtime.GOOS == "linux":
 		return "unix:@dlp-" + rand.Text(), nil // a name without a file: it can't be left behind

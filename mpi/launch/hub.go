@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,6 +31,9 @@ type HubConfig struct {
 	Size    int           // ranks of the job
 	Secret  Secret        // what they prove themselves with
 	Timeout time.Duration // all must have registered by then; 0: DefaultInitTimeout
+	// Heartbeat is how often the hub and each rank give a sign of life; who has
+	// given none for six times as long is lost. 0: DefaultHeartbeat.
+	Heartbeat time.Duration
 	// Grace is how long the hub waits, when a rank's session ends without a
 	// word, for Down to be called by somebody who knows why. 0: not at all.
 	Grace time.Duration
@@ -49,7 +53,7 @@ const (
 	Joined    EventKind = iota // a rank has registered
 	Failed                     // a rank says that it fails: Code, Reason
 	Finalized                  // a rank has reached Finalize
-	Lost                       // a rank's session ended, and it neither failed nor finalized
+	Lost                       // a rank's session ended, and it neither failed nor finalized: Reason, as far as is known
 	Missing                    // the time is over: Reason lists the ranks that never came
 )
 
@@ -75,6 +79,7 @@ type Hub struct {
 	addr   string
 	server auth.Server
 	done   chan struct{} // closed when the accept loop and all sessions have ended
+	beat   sync.WaitGroup
 	expire *time.Timer
 
 	events sync.Mutex // OnEvent is called under it, never under mu
@@ -102,6 +107,7 @@ type member struct {
 	registered, failed, finalized bool
 	told                          bool // its Joined event was told
 	gone                          bool // its session is over
+	heard                         pulse
 }
 
 // ListenHub starts a hub at addr, "unix:/path" or "tcp:host:port" (port 0: any
@@ -118,9 +124,8 @@ func ListenHub(addr string, cfg HubConfig) (*Hub, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cfg.Timeout == 0 {
-		cfg.Timeout = DefaultInitTimeout
-	}
+	cfg.Timeout = cmp.Or(cfg.Timeout, DefaultInitTimeout)
+	cfg.Heartbeat = cmp.Or(cfg.Heartbeat, DefaultHeartbeat)
 	h := &Hub{
 		cfg: cfg, addr: netw + ":" + ln.Addr().String(), done: make(chan struct{}), idle: make(chan struct{}),
 		members: make([]*member, cfg.Size), down: make([]bool, cfg.Size),
@@ -131,11 +136,17 @@ func ListenHub(addr string, cfg HubConfig) (*Hub, error) {
 		defer close(h.done)
 		h.server.Run()
 	}()
+	h.beat.Go(func() { every(cfg.Heartbeat, h.done, h.heartbeat) })
 	return h, nil
 }
 
 // Addr returns the address that ranks dial, in ListenHub's form.
 func (h *Hub) Addr() string { return h.addr }
+
+// Addrs returns all addresses by which ranks on this and other hosts may reach
+// the hub, in ListenHub's form: where it listens everywhere, those of all network
+// interfaces, loopback last. Only one of them need work for a rank.
+func (h *Hub) Addrs() ([]string, error) { return reachable(h.server.Listener.Addr()) }
 
 // Down tells every other rank that rank is gone, and why. The first call for a
 // rank counts. It does not block.
@@ -171,6 +182,7 @@ func (h *Hub) Close() error {
 	h.mu.Unlock()
 	err := h.server.Listener.Close()
 	<-h.done
+	h.beat.Wait()
 	if errors.Is(err, net.ErrClosed) { // it was closed before
 		return nil
 	}
@@ -255,6 +267,7 @@ func (h *Hub) read(m *member) {
 		if err != nil {
 			return
 		}
+		m.heard.sign()
 		if err := h.handle(m, msg); err != nil {
 			h.refused(fmt.Errorf("the session of rank %d was ended: %w", m.rank, err))
 			return
@@ -288,6 +301,7 @@ func (h *Hub) handle(m *member, msg wire.Message) error {
 	case msgFinalized:
 		h.event(Event{Kind: Finalized, Rank: m.rank, Host: m.peer.Host, Pid: m.peer.Pid})
 		h.finalize(m)
+	case msgAlive:
 	default:
 		return fmt.Errorf("%w: control message %d", wire.ErrFrame, msg.Form)
 	}
@@ -357,15 +371,32 @@ func (h *Hub) lost(m *member) {
 	if inOrder {
 		return
 	}
-	h.event(Event{Kind: Lost, Rank: m.rank, Host: m.peer.Host, Pid: m.peer.Pid})
+	e := Event{Kind: Lost, Rank: m.rank, Host: m.peer.Host, Pid: m.peer.Pid, Reason: Vanished}
+	if m.heard.silent() {
+		e.Reason = fmt.Sprintf("nothing was heard of it for %v: it is stopped, or its host is down or cut off", silentBeats*h.cfg.Heartbeat)
+	}
+	h.event(e)
 	if down {
 		return
 	}
 	time.AfterFunc(h.cfg.Grace, func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		h.tellDown(m.rank, failure{Reason: Vanished})
+		h.tellDown(m.rank, failure{Reason: e.Reason})
 	})
+}
+
+// heartbeat gives all ranks a sign of life and ends the sessions of those that
+// have given none for long.
+func (h *Hub) heartbeat() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.tellAll(-1, msgAlive, nil)
+	for _, m := range h.members {
+		if m != nil && !m.gone && m.heard.beat() {
+			m.conn.Close()
+		}
+	}
 }
 
 // tellDown tells the others once that rank is gone. The caller holds h.mu.
@@ -404,12 +435,14 @@ func (h *Hub) timeout() {
 		h.mu.Unlock()
 		return
 	}
+	h.mu.Unlock()
 	reason := fmt.Sprintf("missing ranks: %s of %d did not join within %v", strings.Join(missing, ","), h.cfg.Size, h.cfg.Timeout)
+	h.event(Event{Kind: Missing, Rank: -1, Reason: reason}) // before any rank can leave because of it
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	d := Down{Rank: -1, Cause: reason}
 	h.downs = append(h.downs, d)
 	h.tellAll(-1, msgDown, d)
-	h.mu.Unlock()
-	h.event(Event{Kind: Missing, Rank: -1, Reason: reason})
 }
 
 func (h *Hub) event(e Event) {

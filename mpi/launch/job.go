@@ -25,9 +25,10 @@ type Job struct {
 	Meeting     Meeting  // how the ranks find the hub; nil for a job of one rank
 	Build       [16]byte // see Build; zero: fits every other
 	InitTimeout time.Duration
-	Transport   string // "auto", "unix" or "tcp"
-	Interface   string // address or network interface to listen on; "": see ListenIP
-	Warning     string // what the user should hear; "" if all is well
+	Heartbeat   time.Duration // between two signs of life; see HubConfig
+	Transport   string        // "auto", "unix" or "tcp"
+	Interface   string        // address or network interface to listen on; "": see ListenIP
+	Warning     string        // what the user should hear; "" if all is well
 }
 
 // Variables are those that make a process a rank of its job. A rank removes
@@ -66,6 +67,9 @@ func Detect(getenv func(string) string) (Job, error) {
 		if only != "auto" {
 			return Job{}, fmt.Errorf("DLP_LAUNCHER is %q but nothing in the environment is from it: unset it", only)
 		}
+		if getenv("DLP_RENDEZVOUS") != "" {
+			return Job{}, errors.New("DLP_RENDEZVOUS is set, but nothing says which rank this is: set DLP_RANK and DLP_SIZE too, or unset it")
+		}
 		job.Why, job.Warning = "no launcher", traces(getenv)
 		return job, nil
 	}
@@ -83,6 +87,12 @@ func settings(getenv func(string) string, job *Job) (err error) {
 	if s := getenv("DLP_INIT_TIMEOUT"); s != "" {
 		if job.InitTimeout, err = duration(s); err != nil {
 			return fmt.Errorf("DLP_INIT_TIMEOUT is %q: use seconds (300) or a duration (5m)", s)
+		}
+	}
+	job.Heartbeat = DefaultHeartbeat
+	if s := getenv("DLP_HEARTBEAT"); s != "" {
+		if job.Heartbeat, err = duration(s); err != nil {
+			return fmt.Errorf("DLP_HEARTBEAT is %q: use seconds (5) or a duration (500ms)", s)
 		}
 	}
 	job.Transport, err = oneOf(getenv, "DLP_TRANSPORT", "auto", "unix", "tcp")

@@ -174,6 +174,9 @@ func meeting(getenv func(string) string, job *Job, p *place) (Meeting, error) {
 	switch {
 	case at != "":
 		s, err := secret(getenv)
+		if p.pmi != nil { // it has said who this process is; the hub sees to the rest
+			err = errors.Join(err, p.pmi.finalize())
+		}
 		return newFixed(at, s), err
 	case job.Hosted:
 		return nil, errors.New("DLP_LAUNCHER is \"dlprun\" but DLP_RENDEZVOUS is not set: start with dlprun, or unset it")
@@ -181,6 +184,8 @@ func meeting(getenv func(string) string, job *Job, p *place) (Meeting, error) {
 		return nil, errors.New("DLP_RANK, DLP_SIZE and DLP_RENDEZVOUS go together: DLP_RENDEZVOUS is missing")
 	case p.launcher == "pmi":
 		return newStore(getenv, p)
+	case p.launcher == "slurm" && !p.oneHost && getenv("DLP_SECRET") != "" && getenv("DLP_FOLDER") == "":
+		return newWindow(getenv, p)
 	}
 	return newFile(getenv, p)
 }

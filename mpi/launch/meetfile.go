@@ -64,8 +64,8 @@ func ownFolder(folder string) error {
 	return nil
 }
 
-func (f *file) String() string { return "the file " + f.path }
-func (f *file) Listen() string { return "" }
+func (f *file) String() string   { return "the file " + f.path }
+func (f *file) Listen() []string { return nil }
 
 func (f *file) Publish(_ context.Context, i Invitation) error {
 	aside, err := os.CreateTemp(filepath.Dir(f.path), "new-") // mode 0600

@@ -16,8 +16,8 @@ type Meeting interface {
 	String() string
 
 	// Listen returns where rank 0 may listen, in the form of ListenHub, best
-	// first. It is "" where any address will do.
-	Listen() string
+	// first. It is empty where any address will do.
+	Listen() []string
 
 	// Publish lets the other ranks find the hub: its addresses, and the secret.
 	// Rank 0 calls it once. It may block until the others have called Find.
@@ -55,17 +55,20 @@ func newFixed(at string, s Secret) Meeting {
 }
 
 func (f fixed) String() string                            { return "DLP_RENDEZVOUS, " + strings.Join(f.invitation.At, ",") }
-func (f fixed) Listen() string                            { return f.invitation.At[0] }
+func (f fixed) Listen() []string                          { return f.invitation.At[:1] }
 func (f fixed) Publish(context.Context, Invitation) error { return nil }
 func (f fixed) Find(context.Context) (Invitation, error)  { return f.invitation, nil }
 func (f fixed) Joined() error                             { return nil }
 func (f fixed) Leave(int) error                           { return nil }
 
-// Secret returns the secret that rank 0 is to use: the one that the others
+// hubSecret returns the secret that rank 0 is to use: the one that the others
 // have already, or a new one.
 func hubSecret(m Meeting) Secret {
-	if f, ok := m.(fixed); ok {
-		return f.invitation.Secret
+	switch m := m.(type) {
+	case fixed:
+		return m.invitation.Secret
+	case window:
+		return m.secret
 	}
 	return NewSecret()
 }

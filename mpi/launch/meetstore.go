@@ -56,8 +56,8 @@ func (s *store) missing() (ranks []string) {
 	return ranks
 }
 
-func (s *store) String() string { return "the key-value store of the launcher (PMI)" }
-func (s *store) Listen() string { return "" }
+func (s *store) String() string   { return "the key-value store of the launcher (PMI)" }
+func (s *store) Listen() []string { return nil }
 
 func (s *store) Publish(ctx context.Context, i Invitation) error {
 	if err := s.pmi.put(storeKey, i.encode()); err != nil {

@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,6 +23,7 @@ type Session struct {
 	secret Secret
 	conn   net.Conn
 	r      *wire.Reader
+	heard  pulse
 	send   sync.Mutex
 
 	table  chan []Peer     // what Register waits for
@@ -55,14 +57,20 @@ func Join(ctx context.Context, job Job, hub *Hub) (*Session, error) {
 		if err != nil {
 			return nil, fmt.Errorf("rank %d can't find its job: %w", job.Rank, err)
 		}
+		final := true // of several addresses, one may be somebody else's on this host
 		for _, at := range i.At {
 			var conn net.Conn
 			if conn, err = dial(ctx, at, patience, i.Secret, hello); err == nil {
-				return newSession(conn, job.Rank, i.Secret), nil
+				return newSession(conn, job, i.Secret), nil
 			}
-			if job.final(err) {
-				return nil, fmt.Errorf("rank %d could not join its job at %s: %w", job.Rank, at, err)
+			final = final && job.hopeless(err)
+			if refused := (*auth.RefusedError)(nil); errors.As(err, &refused) { // by one with the right secret
+				final = true
+				break
 			}
+		}
+		if final {
+			return nil, fmt.Errorf("rank %d could not join its job (%v): %w", job.Rank, job.Meeting, err)
 		}
 		patience = min(2*patience, auth.Timeout)
 		select {
@@ -73,14 +81,23 @@ func Join(ctx context.Context, job Job, hub *Hub) (*Session, error) {
 	}
 }
 
-func newSession(conn net.Conn, rank int, secret Secret) *Session {
+func newSession(conn net.Conn, job Job, secret Secret) *Session {
 	s := &Session{
-		rank: rank, secret: secret, conn: conn, r: wire.NewReader(conn, maxControl),
+		rank: job.Rank, secret: secret, conn: conn, r: wire.NewReader(conn, maxControl),
 		table: make(chan []Peer, 1), early: make(chan Down, 1), down: make(chan func(Down), 1),
 		ack: make(chan struct{}), end: make(chan struct{}), gone: make(chan struct{}), quit: make(chan struct{}),
 	}
 	go s.listen()
+	go every(cmp.Or(job.Heartbeat, DefaultHeartbeat), s.gone, s.heartbeat)
 	return s
+}
+
+// heartbeat gives the hub a sign of life, and ends the session if the hub has
+// given none for long.
+func (s *Session) heartbeat() {
+	if s.heard.beat() || s.write(msgAlive, nil) != nil {
+		s.conn.Close()
+	}
 }
 
 func dial(ctx context.Context, at string, patience time.Duration, s Secret, hello auth.Hello) (net.Conn, error) {
@@ -93,16 +110,11 @@ func dial(ctx context.Context, at string, patience time.Duration, s Secret, hell
 	return auth.Once(ctx, netw, addr, s, hello)
 }
 
-// final reports whether trying again can't help: somebody with the right secret
-// has refused this rank, or the address is the one that all ranks were told and
-// somebody else is there.
-func (job *Job) final(err error) bool {
-	var refused *auth.RefusedError
-	if errors.As(err, &refused) {
-		return true
-	}
+// hopeless reports whether trying an address again can't help: it is one that all
+// ranks were told, and somebody else is there.
+func (job *Job) hopeless(err error) bool {
 	_, told := job.Meeting.(fixed)
-	return told && (errors.Is(err, auth.ErrSecret) || errors.Is(err, auth.ErrStranger) || errors.Is(err, errAddress))
+	return told && (errors.Is(err, auth.ErrSecret) || errors.Is(err, auth.ErrStranger) || errors.Is(err, auth.ErrProtocol) || errors.Is(err, errAddress))
 }
 
 // Rank returns the rank whose session it is.
@@ -181,6 +193,7 @@ func (s *Session) listen() {
 		if err != nil {
 			return
 		}
+		s.heard.sign()
 		switch msg.Form {
 		case msgTable:
 			var table []Peer

@@ -4,6 +4,8 @@
 //	selftest                  all is well
 //	selftest before KIND RANK  that rank ends before Init
 //	selftest after KIND RANK   that rank ends in the middle of work
+//	selftest forever           all meet again and again, until something happens
+//	selftest until FILE        all meet again and again, until FILE is there
 //
 // KIND is kill, exit0, exit3, error or panic.
 package main
@@ -36,6 +38,14 @@ func run(ctx context.Context, world *mpi.Comm) error {
 		}
 		if strconv.Itoa(world.Rank()) == os.Args[3] {
 			return misbehave(os.Args[2])
+		}
+	}
+	if len(os.Args) == 2 && os.Args[1] == "forever" {
+		return forever(ctx, world)
+	}
+	if len(os.Args) == 3 && os.Args[1] == "until" {
+		if err := until(ctx, world, os.Args[2]); err != nil {
+			return err
 		}
 	}
 	n := world.Size()
@@ -95,6 +105,32 @@ func run(ctx context.Context, world *mpi.Comm) error {
 		fmt.Printf("selftest: %d ranks agree\n", n)
 	}
 	return nil
+}
+
+// forever prints a line when all have met, and lets them meet until ctx ends.
+func forever(ctx context.Context, world *mpi.Comm) error {
+	if err := world.Barrier(ctx); err != nil {
+		return err
+	}
+	if world.IsRoot() {
+		fmt.Println("meeting")
+	}
+	for {
+		if err := world.Barrier(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// until lets all meet until the root sees the file.
+func until(ctx context.Context, world *mpi.Comm, file string) error {
+	for {
+		_, err := os.Stat(file)
+		there, err := mpi.Bcast(ctx, world, mpi.Root, err == nil)
+		if err != nil || there {
+			return err
+		}
+	}
 }
 
 // misbehave ends this process, or returns the error to end it with.

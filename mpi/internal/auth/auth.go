@@ -86,6 +86,7 @@ func (e *RefusedError) Error() string { return e.Reason }
 var (
 	ErrCut      = errors.New("the other end hung up during the handshake")
 	ErrSecret   = errors.New("the other end does not hold this job's secret (another job, or DLP_SECRET differs)")
+	ErrProtocol = errors.New("build all ranks with one version of dlp")
 	ErrStranger = errors.New("the other end does not speak this protocol (another program on this port?)")
 )
 
@@ -124,7 +125,7 @@ func greet(conn net.Conn, secret Secret, h Hello) error {
 		return ErrStranger
 	}
 	if v := binary.LittleEndian.Uint16(answer[4:]); v != Protocol {
-		return fmt.Errorf("this program speaks protocol %d, the other end %d: build all ranks with one version of dlp", Protocol, v)
+		return fmt.Errorf("this program speaks protocol %d, the other end %d: %w", Protocol, v, ErrProtocol)
 	}
 	if !hmac.Equal(answer[answerLen-sha256.Size:], prove(secret, "dlp server", hello, answer[:answerLen-sha256.Size])) {
 		return ErrSecret
