@@ -14,6 +14,7 @@ import (
 
 	"github.com/dlprun/dlp/gather"
 	"github.com/dlprun/dlp/mpi"
+	"github.com/dlprun/dlp/mpi/launch"
 	"github.com/dlprun/dlp/split"
 )
 
@@ -52,6 +53,7 @@ func must(ok bool, what string) error {
 var (
 	_ func(func(context.Context, *mpi.Comm) error)                                               = mpi.Main
 	_ func(context.Context) (*mpi.Comm, error)                                                   = mpi.Init
+	_ func(context.Context, launch.Job) (*mpi.Comm, error)                                       = mpi.InitJob
 	_ func(*mpi.Comm, context.Context) error                                                     = (*mpi.Comm).Finalize
 	_ func(*mpi.Comm, int, string)                                                               = (*mpi.Comm).Abort
 	_ func(*mpi.Comm) string                                                                     = (*mpi.Comm).Backend

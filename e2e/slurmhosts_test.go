@@ -82,6 +82,15 @@ func TestSlurmOnThreeHosts(t *testing.T) {
 		require.Zero(t, r.status, "%v\n%s", r, text)
 		require.Equal(t, "selftest: 6 ranks agree\n", string(text))
 	})
+	t.Run("the example's script", func(t *testing.T) {
+		out := filepath.Join(tempDir(t), "out")
+		batch := append(env, "PATH="+bin+":"+os.Getenv("PATH"), "PROGRAM="+program("selftest"))
+		r := on(batch, "sbatch", "--wait", "-N3", "--ntasks-per-node=2", "-o", out, "../examples/slurm/job.sh")
+		text, err := os.ReadFile(out)
+		require.NoError(t, err)
+		require.Zero(t, r.status, "%v\n%s", r, text)
+		require.Equal(t, "selftest: 6 ranks agree\n", string(text))
+	})
 	t.Run("a rank fails under dlprun --with srun", func(t *testing.T) {
 		r := on(env, program("dlprun"), "--with", "srun", "--launcher-args", "-N3", "-np", "6", program("selftest"), "after", "kill", "4")
 		require.Equal(t, 137, r.status, "%v", r)

@@ -51,7 +51,7 @@ func join(ctx context.Context, found launch.Job) (_ *Comm, err error) {
 		return nil, err
 	}
 	e = newEngine(sock.New(sock.Config{
-		Rank: found.Rank, Secret: j.session.Secret(), Build: found.Build, Peers: addrs, Listeners: listeners,
+		Rank: found.Rank, Secret: j.session.Secret(), Build: found.Build, TLS: found.TLS, Peers: addrs, Listeners: listeners,
 	}), found.Rank, found.Size, j.host)
 	close(started)
 	go j.watchHub(e, found.Hosted)
@@ -160,6 +160,10 @@ func (j *job) listenUnix() (net.Listener, error) {
 func (j *job) addresses(found launch.Job) ([][]sock.Addr, error) {
 	here := j.peers[found.Rank].HostID
 	all := make([][]sock.Addr, len(j.peers))
+	network := "tcp"
+	if found.TLS {
+		network = "tls"
+	}
 	for r, p := range j.peers {
 		if p.HostID == here && p.Unix != "" {
 			all[r] = append(all[r], sock.Addr{Network: "unix", Address: p.Unix})
@@ -173,7 +177,7 @@ func (j *job) addresses(found launch.Job) ([][]sock.Addr, error) {
 			if host == "" {
 				host = j.session.RemoteIP()
 			}
-			all[r] = append(all[r], sock.Addr{Network: "tcp", Address: net.JoinHostPort(host, port)})
+			all[r] = append(all[r], sock.Addr{Network: network, Address: net.JoinHostPort(host, port)})
 		}
 		if len(all[r]) == 0 {
 			return nil, fmt.Errorf("rank %d on %s can't be reached from rank %d on %s by unix sockets; set DLP_TRANSPORT=auto and a rendezvous of the form host:port", r, p.Host, found.Rank, j.peers[found.Rank].Host)

@@ -172,6 +172,7 @@ func (j *job) listen(folder string, settings launch.Job) (err error) {
 	j.hub, err = launch.ListenHub(addr, launch.HubConfig{
 		Size:      j.opts.np,
 		Secret:    j.secret,
+		TLS:       settings.TLS,
 		Timeout:   patience,
 		Heartbeat: heartbeat,
 		Grace:     2 * settleTime, // dlprun knows better why a rank is gone

@@ -30,6 +30,7 @@ const DefaultInitTimeout = 300 * time.Second
 type HubConfig struct {
 	Size    int           // ranks of the job
 	Secret  Secret        // what they prove themselves with
+	TLS     bool          // TCP connections are inside of TLS
 	Timeout time.Duration // all must have registered by then; 0: DefaultInitTimeout
 	// Heartbeat is how often the hub and each rank give a sign of life; who has
 	// given none for six times as long is lost. 0: DefaultHeartbeat.
@@ -87,6 +88,8 @@ type Hub struct {
 	mu        sync.Mutex
 	members   []*member // by rank; nil until it has joined
 	build     [16]byte  // of the first rank that told one
+	coming    []bool    // ranks in the last step of their handshake
+	settled   sync.Cond // one of them is through
 	joined    int       // registered
 	finalized int
 	down      []bool
@@ -128,9 +131,10 @@ func ListenHub(addr string, cfg HubConfig) (*Hub, error) {
 	cfg.Heartbeat = cmp.Or(cfg.Heartbeat, DefaultHeartbeat)
 	h := &Hub{
 		cfg: cfg, addr: netw + ":" + ln.Addr().String(), done: make(chan struct{}), idle: make(chan struct{}),
-		members: make([]*member, cfg.Size), down: make([]bool, cfg.Size),
+		members: make([]*member, cfg.Size), coming: make([]bool, cfg.Size), down: make([]bool, cfg.Size),
 	}
-	h.server = auth.Server{Listener: ln, Secret: cfg.Secret, Admit: h.admit, Serve: h.session, Refused: h.refused}
+	h.settled.L = &h.mu
+	h.server = auth.Server{Listener: ln, Secret: cfg.Secret, TLS: cfg.TLS, Admit: h.admit, Left: h.forget, Serve: h.session, Refused: h.refused}
 	h.expire = time.AfterFunc(cfg.Timeout, h.timeout)
 	go func() {
 		defer close(h.done)
@@ -200,7 +204,7 @@ func (h *Hub) admit(hello auth.Hello) error {
 		return fmt.Errorf("rank %d believes the job has %d ranks; it has %d", hello.Rank, hello.Size, h.cfg.Size)
 	case hello.Rank < 0 || hello.Rank >= h.cfg.Size:
 		return fmt.Errorf("rank %d does not exist in a job of %d", hello.Rank, h.cfg.Size)
-	case h.members[hello.Rank] != nil:
+	case !h.reserve(hello.Rank):
 		p := h.members[hello.Rank].peer
 		return fmt.Errorf("rank %d has joined already (process %d on %s): two processes were given one rank", hello.Rank, p.Pid, p.Host)
 	}
@@ -209,18 +213,47 @@ func (h *Hub) admit(hello auth.Hello) error {
 			h.build = hello.Build
 		}
 		if h.build != hello.Build {
+			h.release(hello.Rank)
 			return fmt.Errorf("rank %d runs another build of the program (%x) than the ranks before it (%x): start one binary everywhere, or set DLP_BUILD=any", hello.Rank, hello.Build[:4], h.build[:4])
 		}
 	}
 	return nil
 }
 
+// reserve keeps a rank's place while its handshake ends, and reports false if it
+// is taken. Where another process is about to take it, reserve waits for that,
+// no longer than a handshake may last. The caller holds h.mu.
+func (h *Hub) reserve(rank int) bool {
+	for h.coming[rank] {
+		h.settled.Wait()
+	}
+	if h.members[rank] != nil {
+		return false
+	}
+	h.coming[rank] = true
+	return true
+}
+
+// release ends reserve. The caller holds h.mu.
+func (h *Hub) release(rank int) {
+	h.coming[rank] = false
+	h.settled.Broadcast()
+}
+
+// forget is told of a rank that was welcome and did not wait for it.
+func (h *Hub) forget(hello auth.Hello) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.release(hello.Rank)
+}
+
 // session serves one rank until its connection ends.
 func (h *Hub) session(conn net.Conn, hello auth.Hello) {
 	m := &member{rank: hello.Rank, conn: conn, out: make(chan func(net.Conn) error, 64), peer: Peer{Rank: hello.Rank}}
 	h.mu.Lock()
-	taken := h.closing || h.members[m.rank] != nil
-	if !taken {
+	h.release(m.rank)
+	closing := h.closing
+	if !closing {
 		h.members[m.rank] = m
 		h.sessions++
 		for _, d := range h.downs {
@@ -228,7 +261,7 @@ func (h *Hub) session(conn net.Conn, hello auth.Hello) {
 		}
 	}
 	h.mu.Unlock()
-	if taken {
+	if closing {
 		conn.Close()
 		return
 	}

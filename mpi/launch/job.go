@@ -26,6 +26,7 @@ type Job struct {
 	Build       [16]byte // see Build; zero: fits every other
 	InitTimeout time.Duration
 	Heartbeat   time.Duration // between two signs of life; see HubConfig
+	TLS         bool          // TCP connections are inside of TLS
 	Transport   string        // "auto", "unix" or "tcp"
 	Interface   string        // address or network interface to listen on; "": see ListenIP
 	Warning     string        // what the user should hear; "" if all is well
@@ -102,6 +103,11 @@ func settings(getenv func(string) string, job *Job) (err error) {
 	if _, err = oneOf(getenv, "DLP_BACKEND", "auto", "embedded"); err != nil {
 		return err
 	}
+	inTLS, err := oneOf(getenv, "DLP_TLS", "0", "1")
+	if err != nil {
+		return err
+	}
+	job.TLS = inTLS == "1"
 	job.Interface = getenv("DLP_INTERFACE")
 	if b, err := oneOf(getenv, "DLP_BUILD", "same", "any"); err != nil {
 		return err

@@ -19,6 +19,7 @@ type store struct {
 	pmi     *pmi
 	size    int
 	oneHost bool
+	joined  bool
 	flag    net.Listener // this rank's name; nil where there are none
 	got     *Invitation
 }
@@ -101,17 +102,22 @@ func (s *store) fence(ctx context.Context) error {
 	return err
 }
 
+// Joined leaves the launcher: from here on the ranks look after each other. A
+// server that still counted on a finalize would take a rank that just exits for a
+// crash, kill all others before one of them can tell which it was, and, Hydra,
+// report success if its status was 0.
 func (s *store) Joined() error {
-	if s.flag == nil {
-		return nil
+	s.joined = true
+	err := s.pmi.finalize()
+	if s.flag != nil {
+		err = errors.Join(err, s.flag.Close())
 	}
-	return s.flag.Close()
+	return err
 }
 
 func (s *store) Leave(status int) error {
-	if status != 0 {
+	if !s.joined && status != 0 {
 		s.pmi.abort(status)
-		return nil
 	}
-	return s.pmi.finalize()
+	return nil
 }

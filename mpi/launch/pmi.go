@@ -19,8 +19,7 @@ import (
 // and reply.
 //
 // The server takes a process that has said init and ends without finalize for a
-// crash, and Hydra then ends the job: so the connection is held from Init to
-// Finalize. With Hydra a process that closes it early takes all others down.
+// crash, and Hydra then ends the job.
 type pmi struct {
 	conn net.Conn
 	r    *bufio.Reader

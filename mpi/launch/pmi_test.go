@@ -55,7 +55,8 @@ func TestStore(t *testing.T) {
 			require.NoError(t, p.init())
 			s := &store{pmi: p, size: 2}
 			require.NoError(t, s.Publish(context.Background(), in))
-			require.NoError(t, s.Leave(0))
+			require.NoError(t, s.Joined())
+			require.NoError(t, s.Leave(3))
 			lines := asked()
 			require.Equal(t, "cmd=init pmi_version=1 pmi_subversion=1", lines[0])
 			require.Equal(t, "cmd=put kvsname=k key=dlp.0 value="+in.encode(), lines[2])

@@ -60,7 +60,7 @@ func Join(ctx context.Context, job Job, hub *Hub) (*Session, error) {
 		final := true // of several addresses, one may be somebody else's on this host
 		for _, at := range i.At {
 			var conn net.Conn
-			if conn, err = dial(ctx, at, patience, i.Secret, hello); err == nil {
+			if conn, err = job.dial(ctx, at, patience, i.Secret, hello); err == nil {
 				return newSession(conn, job, i.Secret), nil
 			}
 			final = final && job.hopeless(err)
@@ -100,10 +100,13 @@ func (s *Session) heartbeat() {
 	}
 }
 
-func dial(ctx context.Context, at string, patience time.Duration, s Secret, hello auth.Hello) (net.Conn, error) {
+func (job *Job) dial(ctx context.Context, at string, patience time.Duration, s Secret, hello auth.Hello) (net.Conn, error) {
 	netw, addr, err := network(at)
 	if err != nil {
 		return nil, err
+	}
+	if job.TLS && netw == "tcp" {
+		netw = auth.TLS
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

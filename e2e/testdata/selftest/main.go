@@ -7,7 +7,8 @@
 //	selftest forever           all meet again and again, until something happens
 //	selftest until FILE        all meet again and again, until FILE is there
 //
-// KIND is kill, exit0, exit3, error or panic.
+// KIND is kill, stop (SIGSTOP), busy (for two seconds, then all is well), exit0,
+// exit3, error or panic.
 package main
 
 import (
@@ -18,6 +19,7 @@ import (
 	"slices"
 	"strconv"
 	"syscall"
+	"time"
 
 	"github.com/dlprun/dlp/gather"
 	"github.com/dlprun/dlp/mpi"
@@ -37,7 +39,9 @@ func run(ctx context.Context, world *mpi.Comm) error {
 			return err
 		}
 		if strconv.Itoa(world.Rank()) == os.Args[3] {
-			return misbehave(os.Args[2])
+			if err := misbehave(os.Args[2]); err != nil {
+				return err
+			}
 		}
 	}
 	if len(os.Args) == 2 && os.Args[1] == "forever" {
@@ -139,6 +143,13 @@ func misbehave(kind string) error {
 	case "kill":
 		syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {}
+	case "stop":
+		syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+		select {}
+	case "busy":
+		for end := time.Now().Add(2 * time.Second); time.Now().Before(end); {
+		}
+		return nil
 	case "exit0":
 		os.Exit(0)
 	case "exit3":

@@ -3,6 +3,7 @@ package auth
 import (
 	"container/list"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -19,7 +20,9 @@ const Pending = 256
 type Server struct {
 	Listener net.Listener
 	Secret   Secret
+	TLS      bool                  // TCP connections are inside of TLS, see TLS
 	Admit    func(Hello) error     // see Accept
+	Left     func(Hello)           // one that Admit welcomed did not wait for it; may be nil
 	Serve    func(net.Conn, Hello) // owns the connection; runs in a goroutine of its own
 	Refused  func(error)           // told of what was dropped; may be nil
 
@@ -57,8 +60,24 @@ func (s *Server) Run() {
 
 func (s *Server) greet(conn net.Conn, e *list.Element) {
 	h, err := Hello{}, checkPeer(conn)
+	if _, local := conn.(*net.UnixConn); err == nil && s.TLS && !local {
+		var config *tls.Config
+		if config, err = tlsConfig(s.Secret); err == nil {
+			conn = tls.Server(conn, config)
+		}
+	}
 	if err == nil {
-		h, err = Accept(conn, s.Secret, s.Admit)
+		var welcome *Hello
+		h, err = Accept(conn, s.Secret, func(h Hello) error {
+			err := s.Admit(h)
+			if err == nil {
+				welcome = &h
+			}
+			return err
+		})
+		if err != nil && welcome != nil && s.Left != nil {
+			s.Left(*welcome)
+		}
 	}
 	s.mu.Lock()
 	s.pending.Remove(e)
@@ -141,6 +160,10 @@ func Once(ctx context.Context, network, address string, secret Secret, h Hello) 
 
 func once(ctx context.Context, network, address string, secret Secret, h Hello) (net.Conn, error) {
 	d := net.Dialer{Timeout: Timeout}
+	inTLS := network == TLS
+	if inTLS {
+		network = "tcp"
+	}
 	conn, err := d.DialContext(ctx, network, address)
 	if err != nil {
 		// The dialer keeps ctx's deadline by a clock of its own, and may be ahead.
@@ -149,6 +172,14 @@ func once(ctx context.Context, network, address string, secret Secret, h Hello) 
 			err = context.Cause(ctx)
 		}
 		return nil, err
+	}
+	if inTLS {
+		config, err := tlsConfig(secret)
+		if err != nil {
+			conn.Close()
+			return nil, err
+		}
+		conn = tls.Client(conn, config)
 	}
 	if err := Dial(ctx, conn, secret, h); err != nil {
 		conn.Close()

@@ -5,6 +5,7 @@ package sock
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -29,6 +30,7 @@ type Config struct {
 	Build     [16]byte
 	Peers     [][]Addr // by rank: where it listens, best first
 	Listeners []net.Listener
+	TLS       bool        // TCP connections are inside of TLS
 	Refused   func(error) // told of strangers; may be nil
 }
 
@@ -78,7 +80,7 @@ func New(cfg Config) *Transport {
 		t.peers = append(t.peers, p)
 	}
 	for _, ln := range cfg.Listeners {
-		s := &auth.Server{Listener: ln, Secret: cfg.Secret, Admit: t.admit, Serve: t.accepted, Refused: cfg.Refused}
+		s := &auth.Server{Listener: ln, Secret: cfg.Secret, TLS: cfg.TLS, Admit: t.admit, Serve: t.accepted, Refused: cfg.Refused}
 		t.running.Go(s.Run)
 	}
 	return t
@@ -287,6 +289,9 @@ func (t *Transport) write(ctx context.Context, p *peer, m *wire.Message) error {
 	} else {
 		bufs = append(bufs, m.Body)
 	}
+	if _, ok := p.conn.(*tls.Conn); ok {
+		return t.writeApart(ctx, p, slices.Concat(bufs...))
+	}
 	p.watch(ctx)
 	for {
 		err := writeAll(p.conn, &bufs)
@@ -305,6 +310,27 @@ func (t *Transport) write(ctx context.Context, p *peer, m *wire.Message) error {
 			go t.finish(p, rest)
 			return context.Cause(ctx)
 		}
+	}
+}
+
+// writeApart is write where the connection can't take up a write that was
+// interrupted, as is so in TLS: the frame is written in the background, and only
+// the waiting for it ends with ctx.
+func (t *Transport) writeApart(ctx context.Context, p *peer, frame []byte) error {
+	done := make(chan error, 1)
+	go func() {
+		_, err := p.conn.Write(frame)
+		if err != nil {
+			err = t.lose(p, err)
+		}
+		p.turn <- struct{}{}
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }
 
