@@ -27,8 +27,14 @@ type Server struct {
 	Refused  func(error)           // told of what was dropped; may be nil
 
 	mu      sync.Mutex
-	pending list.List // of net.Conn, oldest first
+	pending list.List // of *guest, oldest first
 	running sync.WaitGroup
+}
+
+// A guest is a connection in the middle of its handshake.
+type guest struct {
+	conn    net.Conn
+	welcome bool // it has proved itself: a crowd of strangers can't drop it any more
 }
 
 // Run accepts until the listener is closed, and returns when all that it
@@ -52,7 +58,7 @@ func (s *Server) Run() {
 	}
 	s.mu.Lock()
 	for e := s.pending.Front(); e != nil; e = e.Next() {
-		e.Value.(net.Conn).Close()
+		e.Value.(*guest).conn.Close()
 	}
 	s.mu.Unlock()
 	s.running.Wait()
@@ -72,6 +78,9 @@ func (s *Server) greet(conn net.Conn, e *list.Element) {
 			err := s.Admit(h)
 			if err == nil {
 				welcome = &h
+				s.mu.Lock()
+				e.Value.(*guest).welcome = true
+				s.mu.Unlock()
 			}
 			return err
 		})
@@ -94,19 +103,25 @@ func (s *Server) admitPending(conn net.Conn) *list.Element {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.pending.Len() >= Pending {
-		s.pending.Front().Value.(net.Conn).Close()
-		// Its goroutine takes it off the list; until then move it out of the way.
-		s.pending.MoveToBack(s.pending.Front())
+		s.dropOldestLocked()
 	}
-	return s.pending.PushBack(conn)
+	return s.pending.PushBack(&guest{conn: conn})
 }
 
 func (s *Server) dropOldest() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e := s.pending.Front(); e != nil {
-		e.Value.(net.Conn).Close()
-		s.pending.MoveToBack(e)
+	s.dropOldestLocked()
+}
+
+func (s *Server) dropOldestLocked() {
+	for e := s.pending.Front(); e != nil; e = e.Next() {
+		if g := e.Value.(*guest); !g.welcome {
+			g.conn.Close()
+			// Its goroutine takes it off the list; until then it is out of the way.
+			s.pending.MoveToBack(e)
+			return
+		}
 	}
 }
 
