@@ -106,7 +106,7 @@ func need(t *testing.T, programs ...string) {
 		if os.Getenv("CI") == "true" {
 			t.Fatalf("%s is not installed", p)
 		}
-		t.Skipf("NOT RUN: %s is not installed (make launchers installs it)", p)
+		t.Skipf("NOT RUN: %s is not installed (make setup installs it)", p)
 	}
 }
 
