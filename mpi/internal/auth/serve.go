@@ -138,27 +138,12 @@ func remote(conn net.Conn) string {
 	return "this host"
 }
 
-// Connect dials and greets, and goes on trying while nobody listens there yet,
-// until ctx ends. A refusal by somebody who holds the secret is final.
-func Connect(ctx context.Context, network, address string, secret Secret, h Hello) (net.Conn, error) {
-	for pause := time.Millisecond; ; pause = min(2*pause, 250*time.Millisecond) {
-		conn, err := Once(ctx, network, address, secret, h)
-		if err == nil || !mayPass(err) {
-			return conn, err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, err
-		case <-time.After(pause):
-		}
-	}
-}
-
 // cutTries is how often Once greets somebody who hangs up: a Server that a crowd
 // of strangers besets drops the wrong one at times.
 const cutTries = 5
 
-// Once is Connect that does not wait for somebody to listen there.
+// Once dials and greets. It does not wait for somebody to listen there. The network
+// is one of net.Dial, or TLS.
 func Once(ctx context.Context, network, address string, secret Secret, h Hello) (net.Conn, error) {
 	for try := 1; ; try++ {
 		conn, err := once(ctx, network, address, secret, h)
@@ -201,11 +186,4 @@ func once(ctx context.Context, network, address string, secret Secret, h Hello) 
 		return nil, err
 	}
 	return conn, nil
-}
-
-// mayPass reports whether trying again can help: nobody there, or whoever is
-// there hung up without a word.
-func mayPass(err error) bool {
-	var refused *RefusedError
-	return !errors.As(err, &refused) && !errors.Is(err, ErrSecret) && !errors.Is(err, ErrStranger) && !errors.Is(err, context.Canceled)
 }

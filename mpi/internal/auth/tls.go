@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// TLS is the network of Once and Connect for TCP inside of TLS 1.3, where the
+// TLS is the network of Once for TCP inside of TLS 1.3, where the
 // wires are not to be trusted. Both ends make the same Ed25519 key of the secret
 // (HKDF, RFC 5869), show a certificate that it has signed itself, and accept no
 // other: so an end that does not have the secret is out before the handshake of
