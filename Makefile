@@ -69,8 +69,11 @@ lint: ## gofmt, go vet, staticcheck, govulncheck
 	$(GO) tool staticcheck ./...
 	@$(MAKE) --no-print-directory vuln
 
+# Another copy of the vulnerability database: https://... or file:///...
+VULNDB ?=
+
 vuln: ## govulncheck, where its database can be reached
-	@out=$$($(GO) tool govulncheck ./... 2>&1); status=$$?; \
+	@out=$$($(GO) tool govulncheck $(if $(VULNDB),-db $(VULNDB)) ./... 2>&1); status=$$?; \
 	case $$out in \
 	*"fetching vulnerabilities"*) echo "govulncheck: NOT RUN, its database can't be reached from here";; \
 	*) test $$status -eq 0 || { echo "$$out"; exit $$status; };; \
