@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -53,6 +54,7 @@ func cluster(t *testing.T, port int, nodes ...node) []string {
 	dir, err := os.MkdirTemp("", "dlp-slurm-") // munge wants a path that only its owner can write to
 	require.NoError(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
+	t.Cleanup(func() { endSteps(t, dir) }) // when the servers have ended
 	require.NoError(t, os.Chmod(dir, 0o755))
 	for _, d := range []string{"munge", "ctld"} {
 		require.NoError(t, os.Mkdir(filepath.Join(dir, d), 0o700))
@@ -160,6 +162,30 @@ func serve(t *testing.T, env []string, log string, words ...string) {
 			t.Logf("the end of %s: %v\n%s", log, err, text[max(0, len(text)-2000):])
 		}
 	})
+}
+
+// endSteps ends the step daemons of the cluster in dir, which outlive its slurmd
+// when that ends before a step does.
+func endSteps(t *testing.T, dir string) {
+	names, err := filepath.Glob("/proc/[0-9]*/comm")
+	require.NoError(t, err)
+	for _, name := range names {
+		comm, err := os.ReadFile(name) // an error: it has ended
+		if err != nil || string(comm) != "slurmstepd\n" {
+			continue
+		}
+		links, err := filepath.Glob(filepath.Join(filepath.Dir(name), "fd/*"))
+		require.NoError(t, err)
+		for _, link := range links {
+			if to, err := os.Readlink(link); err == nil && strings.HasPrefix(to, dir+"/") { // its log
+				pid, err := strconv.Atoi(filepath.Base(filepath.Dir(name)))
+				require.NoError(t, err)
+				t.Logf("step daemon %d is left of %s", pid, dir)
+				syscall.Kill(pid, syscall.SIGKILL)
+				break
+			}
+		}
+	}
 }
 
 // until waits for something to come true.

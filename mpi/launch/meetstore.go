@@ -20,6 +20,7 @@ type store struct {
 	size    int
 	oneHost bool
 	joined  bool
+	stays   bool         // with the launcher until this rank ends: see Joined
 	flag    net.Listener // this rank's name; nil where there are none
 	got     *Invitation
 }
@@ -34,6 +35,8 @@ func newStore(getenv func(string) string, p *place) (Meeting, error) {
 		}
 	}
 	s := &store{pmi: p.pmi, size: p.size, oneHost: p.oneHost}
+	local := getenv("MPI_LOCALNRANKS") // Hydra's
+	s.stays = p.rank == 0 && local != "" && local != strconv.Itoa(p.size)
 	s.flag, _ = s.bind(p.rank) // without it a message is less exact, no more
 	return s, nil
 }
@@ -105,10 +108,17 @@ func (s *store) fence(ctx context.Context) error {
 // Joined leaves the launcher: from here on the ranks look after each other. A
 // server that still counted on a finalize would take a rank that just exits for a
 // crash, kill all others before one of them can tell which it was, and, Hydra,
-// report success if its status was 0.
+// sometimes report success if its status was 0.
+//
+// Under Hydra rank 0 of several hosts stays, for abort's sake: mpiexec, when it
+// only sees ranks exit, waits for its proxies, and one on a host that is cut off
+// never answers.
 func (s *store) Joined() error {
 	s.joined = true
-	err := s.pmi.finalize()
+	err := error(nil)
+	if !s.stays {
+		err = s.pmi.finalize()
+	}
 	if s.flag != nil {
 		err = errors.Join(err, s.flag.Close())
 	}
@@ -116,8 +126,12 @@ func (s *store) Joined() error {
 }
 
 func (s *store) Leave(status int) error {
-	if !s.joined && status != 0 {
+	switch {
+	case s.joined && !s.stays:
+		return nil
+	case status != 0:
 		s.pmi.abort(status)
+		return nil
 	}
-	return nil
+	return s.pmi.finalize()
 }
