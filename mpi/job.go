@@ -25,6 +25,7 @@ type job struct {
 	meeting   launch.Meeting  // nil: no other process takes part
 	folder    string          // of the unix socket, if it is this rank's own
 	local     *localJob       // nil: ranks are processes
+	memory    memory          // that ranks share
 	finalized atomic.Bool
 	told      atomic.Bool // the hub knows that and why this rank fails
 	released  atomic.Bool
@@ -91,7 +92,7 @@ func initJob(ctx context.Context, found launch.Job) (*Comm, error) {
 
 // single is a job of one rank: no listener, no goroutine.
 func single() *Comm {
-	j := &job{backend: "single", size: 1, peers: []launch.Peer{{Host: launch.Host()}}}
+	j := &job{backend: "single", size: 1, memory: &localMemory{}, peers: []launch.Peer{{Host: launch.Host()}}}
 	return j.world(newEngine(mem.New(1)[0], 0, 1, j.host), 0)
 }
 

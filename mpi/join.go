@@ -17,7 +17,10 @@ import (
 
 // join meets the other ranks.
 func join(ctx context.Context, found launch.Job) (_ *Comm, err error) {
-	j := &job{backend: "embedded", size: found.Size, meeting: found.Meeting}
+	j := &job{backend: "embedded", size: found.Size, meeting: found.Meeting, memory: noMemory{}}
+	if found.Transport == "auto" {
+		j.memory = &hostMemory{}
+	}
 	var listeners []net.Listener
 	defer func() {
 		if err != nil {

@@ -35,9 +35,9 @@ func RunLocal(ctx context.Context, n int, run func(ctx context.Context, c *Comm)
 	defer cancel(nil)
 	l := &localJob{cancel: cancel, failed: make([]error, n)}
 	worlds := make([]*Comm, n)
-	host := launch.Host()
+	host, shared := launch.Host(), &localMemory{}
 	for r, t := range mem.New(n) {
-		j := &job{backend: "inproc", size: n, peers: make([]launch.Peer, n), local: l}
+		j := &job{backend: "inproc", size: n, peers: make([]launch.Peer, n), local: l, memory: shared}
 		for p := range j.peers {
 			j.peers[p] = launch.Peer{Rank: p, Host: host}
 		}

@@ -72,6 +72,7 @@ func (c *client) receive(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		c.look(g.offer)
 		c.hand.put(g)
 	case kindQuery:
 		return c.answer(body)
@@ -85,6 +86,17 @@ func (c *client) receive(ctx context.Context) error {
 		return errMalformed
 	}
 	return nil
+}
+
+// look opens the board that the root offers. Where that can't be done, the manager
+// goes on granting.
+func (c *client) look(o offer) {
+	if o.name == "" {
+		return
+	}
+	if mem, err := c.comm.OpenMemory(o.name); err == nil && len(mem) >= boardSize(o.place+1) {
+		c.hand.offered(newDrawer(boardOf(mem, c.cfg.items), o, c.comm.Size()))
+	}
 }
 
 // answer tells the root which is the first key that differs from the root's,

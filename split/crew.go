@@ -67,13 +67,13 @@ func (r *Results[R]) attempt(ctx context.Context, i int) (v R, stack []byte, err
 // claim returns the next index of this rank, for one of its workers.
 func (r *Results[R]) claim() (int, bool) {
 	for {
-		run, ask, over := r.hand.take(1)
+		got := r.hand.take(1)
 		switch {
-		case over:
+		case got.over:
 			return 0, false
-		case ask:
+		case got.ask:
 			r.ask(early)
-		case run.len() > 0:
+		case got.run.len() > 0:
 		case r.hand.ask():
 			start := time.Now()
 			r.ask(now)
@@ -86,7 +86,7 @@ func (r *Results[R]) claim() (int, bool) {
 			r.hand.wait()
 			continue
 		}
-		return run.lo, true
+		return got.run.lo, true
 	}
 }
 

@@ -4,14 +4,18 @@ import "sync"
 
 // A hand holds the indices that were granted to this rank and that it has not
 // begun. Grants are put in by whoever hears from the manager, and taken out by
-// whoever works.
+// whoever works. Where there are none it takes from the board, if the rank was
+// offered one.
 type hand struct {
 	mu      sync.Mutex
 	changed sync.Cond // something was put in, or it is over
 	spans   []span
 	head    int // of spans: those before are used up
 	count   int // indices in spans
-	ahead   int // ask for more when fewer than this are left
+	drawer  *drawer
+	drawn   span             // taken from the board, and not begun
+	begun   map[int]struct{} // taken from the board by tasks of a map, and not finished; nil where nobody counts
+	ahead   int              // ask for more when fewer than this are left
 	asked   bool
 	limit   int // indices from here on do not exist, or unknown
 	ending  ending
@@ -64,31 +68,84 @@ func (h *hand) cutLocked(limit int) {
 	h.head, h.count = 0, countSpans(h.spans)
 }
 
-// take removes a run of at most limit indices, which is empty if there are none.
-// ask tells the caller to ask the manager for more, without waiting. over says that
-// the loop has ended for this rank.
-func (h *hand) take(limit int) (run span, ask, over bool) {
+// offered gives h a board to take from. A second one is dropped.
+func (h *hand) offered(d *drawer) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.ending > notYet || h.count == 0 {
-		return span{}, false, h.ending > notYet
+	if h.drawer == nil {
+		h.drawer = d
 	}
-	first := &h.spans[h.head]
+}
+
+// taken is what a hand gives to whoever works.
+type taken struct {
+	run   span // empty if there is nothing
+	drawn bool // run is from the board
+	ask   bool // ask the manager for more, without waiting
+	over  bool // the loop has ended for this rank
+}
+
+// take removes a run of at most limit indices.
+func (h *hand) take(limit int) taken {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.ending > notYet:
+		return taken{over: true}
+	case h.count > 0:
+		return h.takeGranted(limit)
+	case h.drawer == nil:
+		return taken{}
+	case h.drawn.len() == 0:
+		h.drawn = h.drawer.draw()
+	}
+	n := min(limit, h.drawn.len())
+	h.drawn.lo += n
+	got := taken{run: span{h.drawn.lo - n, h.drawn.lo}, drawn: true}
+	if h.begun != nil && n > 0 {
+		h.begun[got.run.lo] = struct{}{}
+	}
+	return got
+}
+
+// finished notes that a task is through with index i.
+func (h *hand) finished(i int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.begun, i)
+}
+
+// takeGranted stops where it is time to ask. The caller holds h.mu.
+func (h *hand) takeGranted(limit int) taken {
+	first, got := &h.spans[h.head], taken{}
 	n := min(first.len(), limit)
 	if h.ahead > 0 && !h.asked {
-		// Stop where it is time to ask.
 		if spare := h.count - h.ahead; spare > 0 {
 			n = min(n, spare)
 		} else {
-			ask, h.asked = true, true
+			got.ask, h.asked = true, true
 		}
 	}
-	run = span{first.lo, first.lo + n}
 	h.count -= n
-	if first.lo += n; first.len() == 0 {
+	first.lo += n
+	got.run = span{first.lo - n, first.lo}
+	if first.len() == 0 {
 		h.head++
 	}
-	return run, ask, false
+	return got
+}
+
+// giveBack returns what was taken from the board and not begun, or by tasks that
+// have not finished it. The caller sees to it that nothing more is taken.
+func (h *hand) giveBack() []span {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	back := addSpan(nil, h.drawn)
+	h.drawn = span{}
+	for i := range h.begun {
+		back = append(back, span{i, i + 1})
+	}
+	return back
 }
 
 // ask notes that the caller asks the manager for more, and reports false if a

@@ -14,6 +14,7 @@ type Loop struct {
 	*member
 	state   loopState
 	current span   // being worked through; what comes after it is in the hand
+	drawn   bool   // current is from the board
 	working int    // 1 while the body has an index
 	pending report // what happened since the last one
 
@@ -97,9 +98,17 @@ func (l *Loop) first() (int, bool) {
 
 // next books the index in hand as done and claims another one.
 func (l *Loop) next() (int, bool) {
-	l.pending.done += l.working
-	l.working = 0
+	l.book()
 	return l.claim()
+}
+
+func (l *Loop) book() {
+	if l.drawn {
+		l.pending.drawn += l.working
+	} else {
+		l.pending.done += l.working
+	}
+	l.working = 0
 }
 
 // claim returns the next index of this rank. This is all that happens for most
@@ -123,17 +132,17 @@ func (l *Loop) claim() (int, bool) {
 // for this rank.
 func (l *Loop) refill() bool {
 	for {
-		run, ask, over := l.hand.take(math.MaxInt)
+		got := l.hand.take(math.MaxInt)
 		switch {
-		case over:
+		case got.over:
 			return false
-		case ask:
+		case got.ask:
 			l.report(early)
-		case run.len() == 0:
+		case got.run.len() == 0:
 			l.fetch()
 			continue
 		}
-		l.current = run
+		l.current, l.drawn = got.run, got.drawn
 		return true
 	}
 }
@@ -179,8 +188,11 @@ func (l *Loop) account() {
 // finish leaves the loop, however its body ended.
 func (l *Loop) finish() {
 	if l.state == running {
-		l.pending.done += l.working
+		l.book()
 		l.account()
+	}
+	if l.pending.back = l.hand.giveBack(); l.drawn {
+		l.pending.back = addSpan(l.pending.back, l.current)
 	}
 	l.state = finished
 	l.leave(l.pending)

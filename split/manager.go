@@ -11,7 +11,9 @@ import (
 // knows no clock, and starts nothing, so that a test can lead it through any
 // course of events. It is not safe for concurrent use.
 //
-// Each index is in exactly one place: in the queue, held by one rank, or done.
+// Each index is in exactly one place: in the queue, held by one rank, or done. Of
+// those that ranks took from the board the manager knows the number only, until
+// they are reported.
 type manager struct {
 	cfg     *config
 	n       int    // items; unknown until a rank of a ManagedSeq meets the end
@@ -24,8 +26,10 @@ type manager struct {
 	doubts  int   // ranks whose keys differ, asked where
 
 	turn int           // chunks handed out
-	held int           // indices at all ranks
+	held int           // indices granted to all ranks
 	done int           // items finished
+	took int           // indices of the board that were reported as done
+	gave int           // and as given back
 	busy time.Duration // spent on them
 	cost time.Duration // of a request
 
@@ -54,6 +58,9 @@ type seat struct {
 	doubted bool // has other keys, and was asked where they begin to differ
 	left    bool // sent its last report, or is lost
 	ended   bool // was told that the loop is over for it
+
+	offer   *offer // of a place on the board; nil: none
+	offered bool   // it was told
 }
 
 // A report is what a rank tells the manager.
@@ -61,6 +68,8 @@ type report struct {
 	want    want
 	leave   bool          // this is the last report
 	done    int           // so many of the first indices the rank holds are done
+	drawn   int           // so many indices of the board are done
+	back    []span        // indices of the board that the rank gives back
 	indices []int         // Map: these are done
 	busy    time.Duration // spent on what is done
 	wait    time.Duration // from the last request to its answer
@@ -90,7 +99,8 @@ type hello struct {
 // A grant is what a rank may work on.
 type grant struct {
 	spans []span
-	ahead int // ask for more when fewer than this are left
+	ahead int   // ask for more when fewer than this are left
+	offer offer // of the board, with a rank's first grant
 }
 
 // A decision is what a rank must be told.
@@ -115,9 +125,20 @@ func newManager(cfg *config, ranks int) *manager {
 	return m
 }
 
+// share lets ranks take from b by themselves: ranks says which, by their place on
+// the board. It comes before all events.
+func (m *manager) share(b *board, name string, ranks []int) {
+	m.todo.board = b
+	for place, r := range ranks {
+		m.seats[r].offer = &offer{name: name, place: place, chunk: m.cfg.chunk, policy: m.cfg.policy, bounded: !m.cfg.unbounded}
+	}
+	m.open()
+}
+
 // take returns the decisions since the last call, to be sent in this order. The
 // spans of a grant stay as they are until that rank asks again.
 func (m *manager) take() []decision {
+	m.open()
 	out := m.out
 	m.out = m.out[:0]
 	return out
@@ -205,19 +226,24 @@ func (m *manager) account(rank int, r *report) {
 		m.cost += (r.wait - m.cost) / 4
 		s.prompt = false
 	}
-	if !m.popDone(rank, r.done) {
+	if r.atEnd { // first: what the rank held beyond was not done
+		if m.atEnd(rank, r.length); m.over {
+			return
+		}
+	}
+	if !m.popDone(rank, r.done) || !m.bookDrawn(r.drawn, r.back) {
 		m.end(m.strange(rank))
 		return
 	}
 	for _, i := range r.indices {
-		if !m.remove(s, i) {
+		if !m.remove(s, i) && !m.bookDrawn(1, nil) {
 			m.end(m.strange(rank))
 			return
 		}
 		m.stored++
 	}
 	for _, f := range r.failures {
-		if !m.remove(s, f.Index) {
+		if !m.remove(s, f.Index) && !m.bookDrawn(1, nil) {
 			m.end(m.strange(rank))
 			return
 		}
@@ -225,9 +251,6 @@ func (m *manager) account(rank int, r *report) {
 			m.end(joinFailures(m.failures))
 			return
 		}
-	}
-	if r.atEnd {
-		m.atEnd(rank, r.length)
 	}
 }
 
@@ -265,6 +288,23 @@ func (m *manager) popDone(rank, k int) bool {
 	s.held = append(s.held[:0], s.held[used:]...)
 	return k == 0
 }
+
+// bookDrawn books done indices of the board as done, and puts back into the queue
+// what the rank that took them does not want.
+func (m *manager) bookDrawn(done int, back []span) bool {
+	if done+countSpans(back) > m.drawn() {
+		return false
+	}
+	m.done += done
+	m.took += done
+	m.gave += countSpans(back)
+	m.todo.giveBack(back)
+	return true
+}
+
+// drawn is how many indices of the board ranks have, as far as they have not
+// reported.
+func (m *manager) drawn() int { return m.todo.drawn() - m.took - m.gave }
 
 // remove books index i, held at s, as done.
 func (m *manager) remove(s *seat, i int) bool {
@@ -439,6 +479,10 @@ func (m *manager) answer(rank int, w want) bool {
 	}
 	s.grant = g.spans
 	if got || w == early {
+		if s.offer != nil && !s.offered {
+			s.offered = true
+			g.offer = *s.offer
+		}
 		m.emit(decision{rank: rank, what: kindGrant, grant: g})
 	}
 	return got
@@ -446,6 +490,9 @@ func (m *manager) answer(rank int, w want) bool {
 
 func (m *manager) outlook() outlook {
 	o := outlook{items: m.n, ranks: len(m.seats), left: m.todo.left(), turn: m.turn, done: m.done, cost: m.cost}
+	if m.todo.board != nil {
+		o.turn = m.todo.board.turn()
+	}
 	if m.done > 0 {
 		o.mean = max(m.busy/time.Duration(m.done), 1)
 	}
@@ -467,17 +514,39 @@ func (m *manager) room() int {
 	if m.cfg.unbounded {
 		return math.MaxInt
 	}
-	return m.cfg.window + len(m.seats) - m.stored - m.held
+	return m.cfg.window + len(m.seats) - m.stored - m.held - m.drawn()
+}
+
+// open tells ranks that take from the board how far they may go.
+func (m *manager) open() {
+	b := m.todo.board
+	if b == nil {
+		return
+	}
+	if m.over {
+		b.close()
+	} else if !m.cfg.unbounded {
+		b.limit.Store(int64(b.out() + m.room()))
+	}
 }
 
 // done and n for the progress, and how many ranks have work.
 func (m *manager) progress() snapshot {
 	p := snapshot{done: m.done, items: m.n, ranks: len(m.seats)}
+	noted := -m.took // of the board, and not reported
 	for i := range m.seats {
-		if len(m.seats[i].held) > 0 {
+		s := &m.seats[i]
+		busy := len(s.held) > 0
+		if s.offer != nil {
+			note := m.todo.board.notes[s.offer.place]
+			noted += int(note.done.Load())
+			busy = busy || note.busy.Load() && !s.left
+		}
+		if busy {
 			p.busy++
 		}
 	}
+	p.done += max(noted, 0)
 	return p
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 )
@@ -341,8 +342,11 @@ type modelRank struct {
 	up      []report   // on their way to the manager
 	down    []decision // on their way here
 	hand    []int
+	drawer  *drawer // once it has an offer
+	drawn   []int   // from the board, and not begun
 	asked   bool
 	silent  int // items done and not reported (Managed)
+	quiet   int // the same, of the board
 	indices []int
 	met     bool // the end
 	told    bool
@@ -379,12 +383,23 @@ func newWorld(t testing.TB, seed uint64) *world {
 	require.NoError(t, cfg.check())
 	w.ranks = make([]*modelRank, 1+r.IntN(5))
 	w.m = newManager(cfg, len(w.ranks))
+	if n != unknown && cfg.order == nil && r.IntN(2) == 0 {
+		w.share()
+	}
 	for i := range w.ranks {
 		w.ranks[i] = &modelRank{}
 		w.m.hello(i, hello{items: n})
 	}
 	w.m.consumed(0, w.next)
 	return w
+}
+
+// share lets some ranks take from a board.
+func (w *world) share() {
+	some := w.r.Perm(len(w.ranks))[:1+w.r.IntN(len(w.ranks))]
+	words := make([]uint64, boardSize(len(some))/8)
+	mem := unsafe.Slice((*byte)(unsafe.Pointer(&words[0])), 8*len(words))
+	w.m.share(boardOf(mem, w.length), "a board", some)
 }
 
 func (w *world) run() {
@@ -457,6 +472,9 @@ func (w *world) hear(k *modelRank, d decision) {
 	switch d.what {
 	case kindGrant:
 		k.asked = false
+		if o := d.grant.offer; o.name != "" {
+			k.drawer = newDrawer(w.m.todo.board, o, len(w.ranks))
+		}
 		for _, s := range d.grant.spans {
 			for i := s.lo; i < s.hi; i++ {
 				if !k.met || i < w.length {
@@ -467,6 +485,7 @@ func (w *world) hear(k *modelRank, d decision) {
 	case kindEnd:
 		k.ended = true
 		if !k.left {
+			require.Empty(w.t, k.drawn, "ended with work in hand")
 			for _, i := range k.hand {
 				require.GreaterOrEqual(w.t, i, w.length, "ended with work in hand")
 			}
@@ -476,15 +495,18 @@ func (w *world) hear(k *modelRank, d decision) {
 }
 
 func (w *world) report(k *modelRank, r report) {
-	r.done, r.indices = k.silent, k.indices
+	r.done, r.drawn, r.indices = k.silent, k.quiet, k.indices
 	if k.met && !k.told {
 		k.told, r.atEnd, r.length = true, true, w.length
 	}
 	r.busy = time.Duration(w.r.IntN(1000)) * time.Duration(r.done+len(r.indices))
-	k.silent, k.indices = 0, nil
+	k.silent, k.quiet, k.indices = 0, 0, nil
 	k.left = r.leave
 	if r.leave {
-		k.hand = nil
+		for _, i := range k.drawn {
+			r.back = addSpan(r.back, span{i, i + 1})
+		}
+		k.hand, k.drawn = nil, nil
 	}
 	k.up = append(k.up, r)
 }
@@ -507,10 +529,29 @@ func (w *world) work(rank int, k *modelRank) {
 			k.silent++
 		}
 		k.hand = k.hand[1:]
+	case len(k.drawn) > 0:
+		w.did[k.drawn[0]]++
+		if w.mapped {
+			k.indices = append(k.indices, k.drawn[0])
+		} else {
+			k.quiet++
+		}
+		k.drawn = k.drawn[1:]
+	case k.drawer != nil && w.draw(k):
 	case !k.asked:
 		k.asked = true
 		w.report(k, report{want: now})
+	case len(k.indices)+k.quiet > 0: // what is done must not wait for the answer
+		w.report(k, report{})
 	}
+}
+
+func (w *world) draw(k *modelRank) bool {
+	run := k.drawer.draw()
+	for i := run.lo; i < run.hi; i++ {
+		k.drawn = append(k.drawn, i)
+	}
+	return run.len() > 0
 }
 
 func (w *world) check() {
@@ -525,7 +566,7 @@ func (w *world) check() {
 }
 
 func TestManagerModel(t *testing.T) {
-	for seed := range uint64(3000) {
+	for seed := range uint64(6000) {
 		w := newWorld(t, seed)
 		w.run()
 		w.check()

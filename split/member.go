@@ -62,6 +62,7 @@ func (b *member) leave(r report) {
 	case b.server != nil:
 		r.leave = true
 		b.server.reportOf(0, &r)
+		b.server.done()
 	case b.client != nil:
 		b.client.leave(r)
 	}

@@ -91,6 +91,16 @@ func adaptive(o outlook) int {
 	return min(chunk, ceilDiv(o.left, o.ranks), o.done)
 }
 
+// adaptiveDraw is Adaptive where a rank takes indices from a board, which costs so
+// little that a chunk need not be long: no longer than it takes for that to be
+// lost in the work.
+func adaptiveDraw(o outlook) int {
+	if o.mean == 0 {
+		return 1
+	}
+	return min(int(longItem*o.cost/o.mean), ceilDiv(o.left, 2*o.ranks), o.done)
+}
+
 func trapezoid(o outlook) int {
 	first := ceilDiv(o.items, 2*o.ranks)
 	chunks := ceilDiv(2*o.items, first+1)

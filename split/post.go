@@ -16,6 +16,7 @@ const (
 // A post holds the results of a rank until they are worth a message. Its messages
 // are one gob stream, so that the type is described once.
 type post[R any] struct {
+	hand     *hand
 	mu       sync.Mutex // held while sending: the batches of a stream keep their order
 	batch    *codec.Writer[R]
 	indices  []int // of the results in batch
@@ -34,9 +35,13 @@ func (p *post[R]) add(i int, v R, busy time.Duration) (full bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.busy += busy
+	if p.closed { // the last report may have given i back
+		return false, nil
+	}
 	if err := p.batch.Append(v); err != nil {
 		return false, err
 	}
+	p.hand.finished(i)
 	p.indices = append(p.indices, i)
 	switch {
 	case p.batch.Len() >= postBytes || len(p.indices) >= postItems:
@@ -54,6 +59,10 @@ func (p *post[R]) add(i int, v R, busy time.Duration) (full bool, err error) {
 func (p *post[R]) addFailure(f *TaskError) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
+	p.hand.finished(f.Index)
 	p.failures = append(p.failures, f)
 }
 
@@ -82,7 +91,9 @@ func (p *post[R]) close() report {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
-	return p.takeLocked()
+	r := p.takeLocked()
+	r.back = p.hand.giveBack()
+	return r
 }
 
 func (p *post[R]) takeLocked() report {

@@ -59,6 +59,8 @@ func (r *report) encode() []byte {
 	b = append(b, byte(kindReport), flags)
 	b = appendInt(b, r.length)
 	b = appendInt(b, r.done)
+	b = appendInt(b, r.drawn)
+	b = appendSpans(b, r.back)
 	b = appendInt(b, int(r.busy))
 	b = appendInt(b, int(r.wait))
 	b = binary.AppendUvarint(b, uint64(len(r.indices)))
@@ -80,6 +82,8 @@ func decodeReport(b []byte) (report, error) {
 		atEnd:  flags&flagAtEnd != 0,
 		length: p.int(),
 		done:   p.int(),
+		drawn:  p.int(),
+		back:   p.spans(),
 		busy:   time.Duration(p.int()),
 		wait:   time.Duration(p.int()),
 	}
@@ -89,7 +93,7 @@ func decodeReport(b []byte) (report, error) {
 		r.indices = append(r.indices, last)
 	}
 	r.failures = p.failures()
-	if r.want > early || flags >= 1<<4 || r.length < 0 || r.done < 0 || r.busy < 0 || r.wait < 0 {
+	if r.want > early || flags >= 1<<4 || r.length < 0 || r.done < 0 || r.drawn < 0 || r.busy < 0 || r.wait < 0 {
 		p.bad = true
 	}
 	r.results = p.rest()
@@ -120,9 +124,40 @@ func (d *decision) encode() []byte {
 
 func (g grant) append(b []byte) []byte {
 	b = appendInt(b, g.ahead)
-	b = binary.AppendUvarint(b, uint64(len(g.spans)))
+	b = appendSpans(b, g.spans)
+	b = appendString(b, g.offer.name)
+	if g.offer.name == "" {
+		return b
+	}
+	b = appendInt(b, g.offer.place)
+	b = appendInt(b, g.offer.chunk)
+	bounded := 0
+	if g.offer.bounded {
+		bounded = 1
+	}
+	return append(b, byte(g.offer.policy), byte(bounded))
+}
+
+func decodeGrant(b []byte) (grant, error) {
+	p := &parser{b: b}
+	g := grant{ahead: p.int(), spans: p.spans(), offer: offer{name: p.string()}}
+	if o := &g.offer; o.name != "" {
+		o.place, o.chunk, o.policy, o.bounded = p.int(), p.int(), Chunking(p.byte()), p.byte() == 1
+		if o.place < 0 || o.chunk < 0 || int(o.policy) >= len(policies) {
+			p.bad = true
+		}
+	}
+	if g.ahead < 0 {
+		p.bad = true
+	}
+	return g, p.end()
+}
+
+// appendSpans writes each span as its distance from the one before and its length.
+func appendSpans(b []byte, spans []span) []byte {
+	b = binary.AppendUvarint(b, uint64(len(spans)))
 	last := 0
-	for _, s := range g.spans {
+	for _, s := range spans {
 		b = appendInt(b, s.lo-last)
 		b = appendInt(b, s.len())
 		last = s.hi
@@ -130,9 +165,7 @@ func (g grant) append(b []byte) []byte {
 	return b
 }
 
-func decodeGrant(b []byte) (grant, error) {
-	p := &parser{b: b}
-	g := grant{ahead: p.int()}
+func (p *parser) spans() (spans []span) {
 	last := 0
 	for range p.count(2) {
 		lo := last + p.int()
@@ -140,12 +173,9 @@ func decodeGrant(b []byte) (grant, error) {
 		if lo < 0 || last <= lo {
 			p.bad = true
 		}
-		g.spans = append(g.spans, span{lo, last})
+		spans = append(spans, span{lo, last})
 	}
-	if g.ahead < 0 {
-		p.bad = true
-	}
-	return g, p.end()
+	return spans
 }
 
 func (v *verdict) append(b []byte) []byte {

@@ -22,11 +22,12 @@ func messages() [][]byte {
 	return [][]byte{
 		hello{items: unknown, keys: math.MaxUint64, err: "bad"}.encode(),
 		(&report{
-			want: early, leave: true, done: 3, indices: []int{5, 2, 900}, busy: 77, wait: 88, atEnd: true, length: 12,
+			want: early, leave: true, done: 3, drawn: 4, back: []span{{8, 9}}, indices: []int{5, 2, 900}, busy: 77, wait: 88, atEnd: true, length: 12,
 			failures: []*TaskError{failure}, results: []byte("gob"),
 		}).encode(),
 		encodeDiffers(4, "key"),
 		(&decision{what: kindGrant, grant: grant{spans: []span{{3, 9}, {0, 1}, {7, 8}}, ahead: 2}}).encode(),
+		(&decision{what: kindGrant, grant: grant{offer: offer{name: "4096 256 pid:[1] 7 8 ff", place: 2, chunk: 5, policy: Factoring, bounded: true}}}).encode(),
 		(&decision{what: kindQuery, hashes: []byte("12345678")}).encode(),
 		(&decision{what: kindEnd, end: &verdict{kind: kindTasks, failures: []*TaskError{failure, failure}}}).encode(),
 		(&decision{what: kindEnd, end: &lost}).encode(),
@@ -84,6 +85,9 @@ func TestGrantsMakeSense(t *testing.T) {
 		"backwards":  {spans: []span{{3, 2}}},
 		"negative":   {spans: []span{{-1, 2}}},
 		"ahead":      {ahead: -1},
+		"place":      {offer: offer{name: "x", place: -1}},
+		"chunk":      {offer: offer{name: "x", chunk: -1}},
+		"policy":     {offer: offer{name: "x", policy: 99}},
 	} {
 		_, err := decodeGrant(g.append(nil))
 		require.Error(t, err, name)

@@ -38,12 +38,14 @@ func countSpans(spans []span) (n int) {
 // A queue holds the indices that no rank has, in the order in which they go
 // out: first those that came back, then the others, as order says.
 type queue struct {
-	back  []span
-	next  int    // position of the first that never went out
-	n     int    // positions
-	order []int  // index at each position; nil: the position itself
-	gone  []bool // with order only: indices taken out of their turn
-	early int    // how many of gone are still ahead of next
+	back   []span
+	next   int    // position of the first that never went out
+	n      int    // positions
+	order  []int  // index at each position; nil: the position itself
+	gone   []bool // with order only: indices taken out of their turn
+	early  int    // how many of gone are still ahead of next
+	board  *board // what stands for next, if ranks take from the queue by themselves
+	popped int    // with board only: indices of it that went out through pop and take
 }
 
 func newQueue(n int, order []int) queue {
@@ -58,7 +60,23 @@ func newQueue(n int, order []int) queue {
 }
 
 // left returns the number of indices in q.
-func (q *queue) left() int { return q.n - q.next - q.early + countSpans(q.back) }
+func (q *queue) left() int { return q.n - q.out() - q.early + countSpans(q.back) }
+
+// out is how many positions went out, not counting what came back.
+func (q *queue) out() int {
+	if q.board != nil {
+		return q.board.out()
+	}
+	return q.next
+}
+
+// drawn is how many indices ranks have taken from the board by themselves.
+func (q *queue) drawn() int {
+	if q.board == nil {
+		return 0
+	}
+	return q.board.out() - q.popped
+}
 
 // pop moves k indices, or all if there are fewer, from q to spans.
 func (q *queue) pop(k int, spans []span) []span {
@@ -70,6 +88,11 @@ func (q *queue) pop(k int, spans []span) []span {
 		if first.lo += n; first.len() == 0 {
 			q.back = q.back[1:]
 		}
+	}
+	if k > 0 && q.board != nil {
+		run := q.board.draw(q.n, func(int, int) int { return k })
+		q.popped += run.len()
+		return addSpan(spans, run)
 	}
 	if q.order == nil {
 		k = min(k, q.n-q.next)
@@ -99,6 +122,11 @@ func (q *queue) take(i int) bool {
 		}
 	}
 	switch {
+	case q.board != nil:
+		if !q.board.take(i) {
+			return false
+		}
+		q.popped++
 	case i >= q.n || q.next >= q.n:
 		return false
 	case q.order == nil:

@@ -3,7 +3,9 @@ package split
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/dlprun/dlp/mpi"
 )
@@ -25,7 +27,9 @@ type server struct {
 	closed  bool
 	loan    *loan
 	meter   *meter
-	unwatch func() bool // of ctx, for stop
+	shared  *mpi.SharedMemory // of the board, if other ranks may use it
+	users   atomic.Int32      // of shared: run, and rank 0's own part
+	unwatch func() bool       // of ctx, for stop
 
 	posting sync.Mutex // held while letters are sent, so that they keep their order
 }
@@ -48,6 +52,7 @@ func newServer(ctx context.Context, comm *mpi.Comm, cfg *config, hand *hand, sin
 		s.m = newManager(&config{call: cfg.call, label: cfg.label}, comm.Size())
 	} else {
 		s.m = newManager(cfg, comm.Size())
+		s.share()
 		s.meter = newMeter(cfg, s.progress)
 	}
 	s.mu.Lock()
@@ -72,6 +77,41 @@ func newServer(ctx context.Context, comm *mpi.Comm, cfg *config, hand *hand, sin
 	return s
 }
 
+// share puts the indices on a board, where rank 0, and the ranks that share memory
+// with it, take them by themselves, if they go out in their own order.
+func (s *server) share() {
+	n, size := s.cfg.items, s.comm.Size()
+	if s.m.todo.order != nil || !fits(n, size) {
+		return
+	}
+	ranks, mem, name := []int{0}, []byte(nil), ""
+	for r := 1; r < size; r++ {
+		if s.comm.Host(r) == s.comm.Host(0) {
+			ranks = append(ranks, r)
+		}
+	}
+	if len(ranks) > 1 {
+		shared, err := s.comm.ShareMemory(boardSize(len(ranks)))
+		if err != nil {
+			return // the manager grants everything
+		}
+		s.shared, mem, name = shared, shared.Bytes, shared.Name
+		s.users.Store(2)
+	} else {
+		words := make([]uint64, boardSize(1)/8)
+		mem = unsafe.Slice((*byte)(unsafe.Pointer(&words[0])), boardSize(1))
+	}
+	s.m.share(boardOf(mem, n), name, ranks)
+	s.hand.offered(newDrawer(s.m.todo.board, *s.m.seats[0].offer, size))
+}
+
+// done says that one of the two users of the board is done with it.
+func (s *server) done() {
+	if s.shared != nil && s.users.Add(-1) == 0 {
+		s.shared.Free()
+	}
+}
+
 // stop is called when the caller's ctx has ended.
 func (s *server) stop() {
 	s.end(s.cfg.errorf("rank 0 stopped: %w", context.Cause(s.ctx)))
@@ -81,6 +121,7 @@ func (s *server) stop() {
 func (s *server) run() {
 	ctx := context.WithoutCancel(s.ctx) // all ranks must be told
 	defer s.comm.Free()
+	defer s.done()
 	for !s.alone() {
 		body, status, err := s.comm.Recv(ctx, mpi.AnySource, tag)
 		if err == nil {
