@@ -97,7 +97,7 @@ func (k *call) send(ctx context.Context, dst int, step Tag, form uint8, body []b
 
 // recv receives one.
 func (k *call) recv(ctx context.Context, src int, step Tag) (wire.Message, error) {
-	m, err := k.c.engine.recv(ctx, want{
+	m, err := k.c.engine.recv(ctx, &want{
 		kind: wire.Collective, comm: k.c.id, src: k.c.world(src), tag: step, seq: k.seq, op: k.op, note: k.note, size: -1, last: k.last, born: k.c.born,
 	})
 	if err != nil {

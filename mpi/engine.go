@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dlprun/dlp/mpi/internal/transport"
@@ -17,7 +18,8 @@ import (
 // of them reads and the rest sleep.
 type engine struct {
 	t    transport.Transport
-	rank int // in the world
+	poll transport.Poller // the same; nil if it can't
+	rank int              // in the world
 	size int
 	host func(rank int) string
 
@@ -26,6 +28,7 @@ type engine struct {
 	waiting []*waiter
 	reading bool          // a waiter is in t.Recv
 	err     error         // why nothing works any more
+	down    atomic.Bool   // err is set
 	dead    chan struct{} // closed when err is set
 	left    []bool        // ranks that have said Left
 	leaving bool          // this rank is in Finalize
@@ -63,8 +66,9 @@ func (w *want) fits(m *wire.Message) bool {
 }
 
 func newEngine(t transport.Transport, rank, size int, host func(int) string) *engine {
+	poll, _ := t.(transport.Poller)
 	return &engine{
-		t: t, rank: rank, size: size, host: host, inboxes: map[uint64]*inbox{},
+		t: t, poll: poll, rank: rank, size: size, host: host, inboxes: map[uint64]*inbox{},
 		dead: make(chan struct{}), left: make([]bool, size), owed: make([]bool, size),
 	}
 }
@@ -120,25 +124,57 @@ func (e *engine) send(ctx context.Context, op string, dst int, m *wire.Message) 
 }
 
 // recv blocks until a message that fits w has come.
-func (e *engine) recv(ctx context.Context, w want) (wire.Message, error) {
+func (e *engine) recv(ctx context.Context, w *want) (wire.Message, error) {
 	e.mu.Lock()
-	var self *waiter
-	defer func() {
-		if self != nil {
-			e.unwait(self)
-		}
-		e.mu.Unlock()
-	}()
+	defer e.mu.Unlock()
+	m, ok, err := e.atOnce(w)
+	if !ok && err == nil {
+		m, err = e.await(ctx, w)
+	}
+	return m, err
+}
+
+// atOnce looks for a message that fits w among those that have come, and takes in
+// what the transport has at hand. It spares most calls the books of a blocked
+// one. The caller holds e.mu.
+func (e *engine) atOnce(w *want) (wire.Message, bool, error) {
 	for {
-		m, ok, err := e.inbox(w.comm).take(&w)
+		m, ok, err := e.inbox(w.comm).take(w)
+		if ok || err != nil || e.reading || e.poll == nil {
+			return m, ok, err
+		}
+		if err := e.hopeless(w); err != nil {
+			return wire.Message{}, false, err
+		}
+		e.reading = true
+		e.mu.Unlock()
+		m, ok = e.poll.Poll()
+		e.mu.Lock()
+		e.reading = false
+		direct := ok && m.Kind == wire.User && w.fits(&m) && (w.size < 0 || len(m.Body) <= w.size)
+		if ok && !direct {
+			e.dispatch(m)
+			continue
+		}
+		if len(e.waiting) > 0 { // it may have found somebody reading
+			e.waiting[0].signal()
+		}
+		return m, direct, nil
+	}
+}
+
+// await enters a blocked call into the books, and waits. The caller holds e.mu,
+// which is released meanwhile.
+func (e *engine) await(ctx context.Context, w *want) (wire.Message, error) {
+	self := e.wait(w)
+	defer e.unwait(self)
+	for {
+		m, ok, err := e.inbox(w.comm).take(w)
 		if ok || err != nil {
 			return m, err
 		}
-		if err := e.hopeless(&w); err != nil {
+		if err := e.hopeless(w); err != nil {
 			return wire.Message{}, err
-		}
-		if self == nil {
-			self = e.wait(&w)
 		}
 		if err := e.sleep(ctx, self); err != nil {
 			if e.err != nil { // that may be why ctx ended
@@ -250,6 +286,7 @@ func (e *engine) fail(err error) {
 func (e *engine) failLocked(err error) {
 	if e.err == nil {
 		e.err = err
+		e.down.Store(true)
 		close(e.dead)
 	}
 	e.wakeAll()
@@ -259,11 +296,11 @@ func (e *engine) failLocked(err error) {
 }
 
 func (e *engine) failed(op string) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.err == nil {
+	if !e.down.Load() {
 		return nil
 	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	return withOp(e.err, op)
 }
 

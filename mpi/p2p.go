@@ -3,6 +3,7 @@ package mpi
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"github.com/dlprun/dlp/internal/codec"
 	"github.com/dlprun/dlp/mpi/internal/wire"
@@ -74,9 +75,16 @@ func (c *Comm) send(ctx context.Context, op string, dst int, tag Tag, form codec
 	if tag < 0 {
 		return fmt.Errorf("mpi: %s: tag is %d; tags are 0 or more", op, tag)
 	}
-	m := wire.Message{Kind: wire.User, Form: uint8(form), Tag: int32(tag), Comm: c.id, Body: data}
-	return c.engine.send(ctx, op, c.world(dst), &m)
+	m := messages.Get().(*wire.Message)
+	*m = wire.Message{Kind: wire.User, Form: uint8(form), Tag: int32(tag), Comm: c.id, Body: data}
+	err := c.engine.send(ctx, op, c.world(dst), m)
+	m.Body = nil
+	messages.Put(m)
+	return err
 }
+
+// messages are those on their way into a transport, which doesn't keep them.
+var messages = sync.Pool{New: func() any { return new(wire.Message) }}
 
 func (c *Comm) recv(ctx context.Context, op string, src int, tag Tag, size int) (wire.Message, Status, error) {
 	w := want{kind: wire.User, comm: c.id, src: AnySource, tag: tag, op: op, size: size, from: c.group, born: c.born}
@@ -89,7 +97,7 @@ func (c *Comm) recv(ctx context.Context, op string, src int, tag Tag, size int) 
 	if tag < AnyTag {
 		return wire.Message{}, Status{}, fmt.Errorf("mpi: %s: tag is %d; tags are 0 or more, or AnyTag", op, tag)
 	}
-	m, err := c.engine.recv(ctx, w)
+	m, err := c.engine.recv(ctx, &w)
 	if err != nil && err != ErrTruncated {
 		return wire.Message{}, Status{}, err
 	}

@@ -124,9 +124,24 @@ func (b *Inbox) Recv(ctx context.Context) (wire.Message, error) {
 	}
 }
 
+// Poll returns the next message if there is one; see Poller.
+func (b *Inbox) Poll() (wire.Message, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.head == len(b.queue) || b.queue[b.head].err != nil {
+		return wire.Message{}, false
+	}
+	it, _ := b.takeLocked()
+	return it.m, true
+}
+
 func (b *Inbox) take() (item, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	return b.takeLocked()
+}
+
+func (b *Inbox) takeLocked() (item, bool) {
 	if b.head == len(b.queue) {
 		if b.closed {
 			return item{err: ErrClosed}, true

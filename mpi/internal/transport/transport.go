@@ -37,6 +37,14 @@ type Transport interface {
 	Close() error
 }
 
+// A Poller is a Transport that can say at once what has come.
+type Poller interface {
+	// Poll is Recv that does not wait for long: where nothing has come within some
+	// microseconds it reports false. It leaves errors to Recv. It must not be
+	// called while Recv is.
+	Poll() (wire.Message, bool)
+}
+
 // Until returns a context that ends with ctx, and with ErrClosed when life does:
 // what a call waits on that Close must get out of. stop frees it.
 func Until(ctx, life context.Context) (_ context.Context, stop func()) {

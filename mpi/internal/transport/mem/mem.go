@@ -66,6 +66,9 @@ func (t *Transport) Recv(ctx context.Context) (wire.Message, error) {
 	return t.inboxes[t.rank].Recv(ctx)
 }
 
+// Poll returns the next message if there is one; see transport.Poller.
+func (t *Transport) Poll() (wire.Message, bool) { return t.inboxes[t.rank].Poll() }
+
 // Close leaves; see transport.Transport.
 func (t *Transport) Close() error {
 	t.end()

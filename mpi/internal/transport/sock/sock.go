@@ -196,6 +196,9 @@ func (t *Transport) ended(conn net.Conn, p *peer, err error) {
 // Recv returns the next message; see transport.Transport.
 func (t *Transport) Recv(ctx context.Context) (wire.Message, error) { return t.inbox.Recv(ctx) }
 
+// Poll returns the next message if there is one; see transport.Poller.
+func (t *Transport) Poll() (wire.Message, bool) { return t.inbox.Poll() }
+
 // Send writes m to dst; see transport.Transport.
 func (t *Transport) Send(ctx context.Context, dst int, m *wire.Message) error {
 	if ctx.Err() != nil {
