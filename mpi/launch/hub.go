@@ -30,6 +30,7 @@ const DefaultInitTimeout = 300 * time.Second
 type HubConfig struct {
 	Size    int           // ranks of the job
 	Secret  Secret        // what they prove themselves with
+	Build   [16]byte      // what they run; zero: what the first of them does that says so
 	TLS     bool          // TCP connections are inside of TLS
 	Timeout time.Duration // all must have registered by then; 0: DefaultInitTimeout
 	// Heartbeat is how often the hub and each rank give a sign of life; who has
@@ -38,6 +39,9 @@ type HubConfig struct {
 	// Grace is how long the hub waits, when a rank's session ends without a
 	// word, for Down to be called by somebody who knows why. 0: not at all.
 	Grace time.Duration
+	// Linger makes Close wait, where the job has failed, for ranks that have not
+	// come yet: nobody else would tell them.
+	Linger bool
 	// OnEvent is told what happens, one event at a time. It must not block and
 	// must not call the hub. It may be nil.
 	OnEvent func(Event)
@@ -87,7 +91,7 @@ type Hub struct {
 
 	mu        sync.Mutex
 	members   []*member // by rank; nil until it has joined
-	build     [16]byte  // of the first rank that told one
+	build     [16]byte  // what all ranks run; zero: nobody has said yet
 	coming    []bool    // ranks in the last step of their handshake
 	settled   sync.Cond // one of them is through
 	joined    int       // registered
@@ -97,7 +101,8 @@ type Hub struct {
 	refusals  int
 	sessions  int
 	closing   bool
-	idle      chan struct{} // closed when nobody has a session any more
+	idle      chan struct{} // closed when Close waits for nobody any more
+	isIdle    bool
 	closed    bool
 }
 
@@ -131,7 +136,7 @@ func ListenHub(addr string, cfg HubConfig) (*Hub, error) {
 	cfg.Heartbeat = cmp.Or(cfg.Heartbeat, DefaultHeartbeat)
 	h := &Hub{
 		cfg: cfg, addr: netw + ":" + ln.Addr().String(), done: make(chan struct{}), idle: make(chan struct{}),
-		members: make([]*member, cfg.Size), coming: make([]bool, cfg.Size), down: make([]bool, cfg.Size),
+		members: make([]*member, cfg.Size), build: cfg.Build, coming: make([]bool, cfg.Size), down: make([]bool, cfg.Size),
 	}
 	h.settled.L = &h.mu
 	h.server = auth.Server{Listener: ln, Secret: cfg.Secret, TLS: cfg.TLS, Admit: h.admit, Left: h.forget, Serve: h.session, Refused: h.refused}
@@ -161,15 +166,13 @@ func (h *Hub) Down(rank int, cause string) {
 }
 
 // Close ends the hub and waits until nothing of it is left. Ranks that have a
-// session get 2 s to hang up by themselves, so that each hears why the job ends.
+// session, or, with Linger, are still to come, get 2 s to hang up by themselves,
+// so that each hears why the job ends.
 func (h *Hub) Close() error {
 	h.expire.Stop()
 	h.mu.Lock()
-	first := !h.closing
 	h.closing = true
-	if first && h.sessions == 0 {
-		close(h.idle)
-	}
+	h.settle()
 	h.mu.Unlock()
 	select {
 	case <-h.idle:
@@ -193,6 +196,28 @@ func (h *Hub) Close() error {
 	return err
 }
 
+// settle lets Close go on when nobody is left to wait for. The caller holds h.mu.
+func (h *Hub) settle() {
+	if h.closing && !h.isIdle && h.sessions == 0 && !h.lingers() {
+		h.isIdle = true
+		close(h.idle)
+	}
+}
+
+// lingers reports whether ranks that are still to come should hear of a failure.
+// The caller holds h.mu.
+func (h *Hub) lingers() bool {
+	if !h.cfg.Linger || h.closed || len(h.downs) == 0 {
+		return false
+	}
+	for r, m := range h.members {
+		if m == nil && !h.down[r] {
+			return true
+		}
+	}
+	return false
+}
+
 // admit judges a rank that holds the secret.
 func (h *Hub) admit(hello auth.Hello) error {
 	h.mu.Lock()
@@ -214,7 +239,7 @@ func (h *Hub) admit(hello auth.Hello) error {
 		}
 		if h.build != hello.Build {
 			h.release(hello.Rank)
-			return fmt.Errorf("rank %d runs another build of the program (%x) than the ranks before it (%x): start one binary everywhere, or set DLP_BUILD=any", hello.Rank, hello.Build[:4], h.build[:4])
+			return &auth.MisfitError{Rank: hello.Rank, Reason: fmt.Sprintf("another build of the program (%x) than that of the ranks before it (%x): start one binary everywhere, or set DLP_BUILD=any", hello.Build[:4], h.build[:4])}
 		}
 	}
 	return nil
@@ -252,7 +277,7 @@ func (h *Hub) session(conn net.Conn, hello auth.Hello) {
 	m := &member{rank: hello.Rank, conn: conn, out: make(chan func(net.Conn) error, 64), peer: Peer{Rank: hello.Rank}}
 	h.mu.Lock()
 	h.release(m.rank)
-	closing := h.closing
+	closing := h.closing && !h.lingers()
 	if !closing {
 		h.members[m.rank] = m
 		h.sessions++
@@ -395,9 +420,8 @@ func (h *Hub) finalize(m *member) {
 func (h *Hub) lost(m *member) {
 	h.mu.Lock()
 	m.gone = true
-	if h.sessions--; h.sessions == 0 && h.closing {
-		close(h.idle)
-	}
+	h.sessions--
+	h.settle()
 	inOrder := m.failed || m.finalized || h.closed
 	down := h.down[m.rank]
 	h.mu.Unlock()
@@ -444,6 +468,7 @@ func (h *Hub) tellDown(rank int, f failure) {
 	}
 	h.downs = append(h.downs, d)
 	h.tellAll(rank, msgDown, d)
+	h.settle()
 }
 
 // tellAll queues a message for every rank but one. The caller holds h.mu.
@@ -487,8 +512,28 @@ func (h *Hub) event(e Event) {
 	h.cfg.OnEvent(e)
 }
 
+// misfit ends a job that can't become whole: the process that came as one of its
+// ranks holds the secret, and was built of something else. It reports false where
+// that rank is there already, and the process is no more than one too many.
+func (h *Hub) misfit(e *auth.MisfitError) bool {
+	h.mu.Lock()
+	stray := e.Rank < 0 || e.Rank >= h.cfg.Size || h.members[e.Rank] != nil
+	h.mu.Unlock()
+	if stray {
+		return false
+	}
+	h.event(Event{Kind: Failed, Rank: e.Rank, Host: e.From, Code: 1, Reason: e.Reason})
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.tellDown(e.Rank, failure{Reason: e.Reason})
+	return true
+}
+
 // refused passes on the first few, then one in a hundred.
 func (h *Hub) refused(err error) {
+	if e := (*auth.MisfitError)(nil); errors.As(err, &e) && h.misfit(e) {
+		return
+	}
 	h.mu.Lock()
 	h.refusals++
 	n, closed := h.refusals, h.closed

@@ -270,7 +270,7 @@ func TestBuilds(t *testing.T) {
 					defer s.Close()
 				}
 				if rank == 1 && !test.ok {
-					require.ErrorContains(t, err, "rank 1 runs another build of the program (02000000) than the ranks before it (01000000): start one binary everywhere, or set DLP_BUILD=any")
+					require.ErrorContains(t, err, "another build of the program (02000000) than that of the ranks before it (01000000): start one binary everywhere, or set DLP_BUILD=any")
 				} else {
 					require.NoError(t, err)
 				}
@@ -278,6 +278,45 @@ func TestBuilds(t *testing.T) {
 		})
 	}
 	require.Equal(t, [16]byte{}, (&hub{Hub: start(t, launch.HubConfig{Size: 1}).Hub, size: 1}).job(t, 0, "DLP_BUILD", "any").Build)
+}
+
+// A rank of another build ends the job at once: it can't become whole.
+func TestMisfit(t *testing.T) {
+	h := start(t, launch.HubConfig{Size: 3, Build: [16]byte{1}})
+	s, err := h.join(t, 0)
+	require.Error(t, err, "this test's own build is not that of the hub")
+	require.Nil(t, s)
+	e := h.event(t, 0)
+	require.Equal(t, []any{launch.Failed, 0, "this host", 1}, []any{e.Kind, e.Rank, e.Host, e.Code})
+	require.Contains(t, e.Reason, "another build of the program")
+	job := h.job(t, 1, "DLP_BUILD", "any")
+	s, err = launch.Join(h.ctx, job, nil)
+	require.NoError(t, err)
+	defer s.Close()
+	_, err = s.Register(h.ctx, launch.Peer{}, nil)
+	require.EqualError(t, err, "rank 0 (host unknown) was lost before all ranks had joined: "+e.Reason)
+}
+
+// A hub that lingers tells those who come when the job has failed already.
+func TestLinger(t *testing.T) {
+	h := start(t, launch.HubConfig{Size: 2, Linger: true})
+	s, err := h.join(t, 0)
+	require.NoError(t, err)
+	require.True(t, s.Fail(1, "on purpose", false))
+	require.NoError(t, s.Close())
+	closed := make(chan error, 1)
+	go func() { closed <- h.Close() }()
+	select {
+	case <-closed:
+		t.Fatal("it does not wait for rank 1")
+	case <-time.After(50 * time.Millisecond):
+	}
+	late, err := h.join(t, 1)
+	require.NoError(t, err)
+	_, err = late.Register(h.ctx, launch.Peer{}, nil)
+	require.EqualError(t, err, "rank 0 (host unknown) was lost before all ranks had joined: on purpose")
+	require.NoError(t, late.Close())
+	require.NoError(t, <-closed)
 }
 
 func TestMissingRanks(t *testing.T) {

@@ -125,12 +125,19 @@ func (s *store) Joined() error {
 	return err
 }
 
+// lastWords is the time that a process has to say why it could not join, and to
+// exit, before the launcher is told to end the job: it kills this process too.
+const lastWords = 500 * time.Millisecond
+
 func (s *store) Leave(status int) error {
 	switch {
 	case s.joined && !s.stays:
 		return nil
-	case status != 0:
+	case s.joined && status != 0: // all have heard why
 		s.pmi.abort(status)
+		return nil
+	case status != 0:
+		time.AfterFunc(lastWords, func() { s.pmi.abort(status) })
 		return nil
 	}
 	return s.pmi.finalize()

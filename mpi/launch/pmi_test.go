@@ -69,6 +69,16 @@ func TestStore(t *testing.T) {
 	require.Equal(t, in, got)
 }
 
+// A rank that could not join has the launcher end the job.
+func TestStoreAborts(t *testing.T) {
+	client, server := net.Pipe()
+	defer client.Close()
+	require.NoError(t, (&store{pmi: &pmi{conn: client}, size: 2}).Leave(3))
+	line, err := bufio.NewReader(server).ReadString('\n')
+	require.NoError(t, err)
+	require.Equal(t, "cmd=abort exitcode=3 message=dlp\n", line)
+}
+
 func TestStoreErrors(t *testing.T) {
 	for reply, text := range map[string]string{
 		"cmd=get_result rc=-1 msg=key_not_found value=unknown\n": "refuses",

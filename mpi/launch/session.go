@@ -184,7 +184,7 @@ func (e *DownError) Error() string {
 	if e.Rank < 0 {
 		return e.Cause
 	}
-	return fmt.Sprintf("rank %d (%s) was lost before all ranks had joined: %s", e.Rank, e.Host, e.Cause)
+	return fmt.Sprintf("rank %d (%s) was lost before all ranks had joined: %s", e.Rank, cmp.Or(e.Host, "host unknown"), e.Cause)
 }
 
 // listen takes what the hub says, until the session is over.

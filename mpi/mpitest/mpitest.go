@@ -22,9 +22,9 @@ import (
 )
 
 // Transports are the ways between ranks that Run tries: goroutines of this
-// process, processes as a job on one host has them, processes that use nothing
-// but unix sockets, or TCP.
-var Transports = []string{"inproc", "auto", "unix", "tcp"}
+// process, processes as a job on one host has them, with unix sockets and shared
+// memory, and processes that use nothing but TCP.
+var Transports = []string{"inproc", "auto", "tcp"}
 
 // Bound is how long one job may take before Run ends it and fails the test.
 const Bound = 2 * time.Minute

@@ -51,5 +51,5 @@ func ExampleRun() {
 		})
 	}
 	fmt.Printf("go test runs %T over %v\n", TestSum, mpitest.Transports)
-	// Output: go test runs func(*testing.T) over [inproc auto unix tcp]
+	// Output: go test runs func(*testing.T) over [inproc auto tcp]
 }

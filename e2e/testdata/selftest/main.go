@@ -111,23 +111,29 @@ func run(ctx context.Context, world *mpi.Comm) error {
 	return nil
 }
 
-// forever prints a line when all have met, and lets them meet until ctx ends.
-func forever(ctx context.Context, world *mpi.Comm) error {
-	if err := world.Barrier(ctx); err != nil {
-		return err
-	}
-	if world.IsRoot() {
+// meet prints a line when all have met.
+func meet(ctx context.Context, world *mpi.Comm) error {
+	err := world.Barrier(ctx)
+	if err == nil && world.IsRoot() {
 		fmt.Println("meeting")
 	}
-	for {
-		if err := world.Barrier(ctx); err != nil {
-			return err
-		}
+	return err
+}
+
+// forever lets all meet until ctx ends.
+func forever(ctx context.Context, world *mpi.Comm) error {
+	err := meet(ctx, world)
+	for err == nil {
+		err = world.Barrier(ctx)
 	}
+	return err
 }
 
 // until lets all meet until the root sees the file.
 func until(ctx context.Context, world *mpi.Comm, file string) error {
+	if err := meet(ctx, world); err != nil {
+		return err
+	}
 	for {
 		_, err := os.Stat(file)
 		there, err := mpi.Bcast(ctx, world, mpi.Root, err == nil)

@@ -31,7 +31,9 @@ import (
 )
 
 // Protocol is the version of everything that follows: the handshake, the
-// frames, and what they mean. Ends of different versions refuse each other.
+// frames, and what they mean. Ends of different versions refuse each other. The
+// first three records are the same in all versions, so that each end learns for
+// certain whether the other is one of its own job.
 const Protocol = 1
 
 // Timeout bounds a whole handshake.
@@ -82,6 +84,17 @@ type RefusedError struct{ Reason string }
 
 func (e *RefusedError) Error() string { return e.Reason }
 
+// A MisfitError is of a rank that has proved itself to the server and can't take
+// part all the same: the program that runs there was built of something else.
+// Admit may return one, too.
+type MisfitError struct {
+	Rank   int
+	From   string // the address that it came from; a Server fills it in
+	Reason string
+}
+
+func (e *MisfitError) Error() string { return e.Reason }
+
 // Errors of a handshake.
 var (
 	ErrCut      = errors.New("the other end hung up during the handshake")
@@ -124,15 +137,27 @@ func greet(conn net.Conn, secret Secret, h Hello) error {
 	if [4]byte(answer) != magic {
 		return ErrStranger
 	}
-	if v := binary.LittleEndian.Uint16(answer[4:]); v != Protocol {
-		return fmt.Errorf("this program speaks protocol %d, the other end %d: %w", Protocol, v, ErrProtocol)
+	proved := hmac.Equal(answer[answerLen-sha256.Size:], prove(secret, "dlp server", hello, answer[:answerLen-sha256.Size]))
+	proof := prove(secret, "dlp client", hello, answer)
+	if v := version(answer); v != Protocol {
+		err := fmt.Errorf("this program speaks protocol %d, the other end %d: %w", Protocol, v, ErrProtocol)
+		if proved {
+			conn.Write(proof) // it may learn who we are; our own case is lost anyhow
+			return &RefusedError{Reason: err.Error()}
+		}
+		return err
 	}
-	if !hmac.Equal(answer[answerLen-sha256.Size:], prove(secret, "dlp server", hello, answer[:answerLen-sha256.Size])) {
+	if !proved {
 		return ErrSecret
 	}
-	if _, err := conn.Write(prove(secret, "dlp client", hello, answer)); err != nil {
+	if _, err := conn.Write(proof); err != nil {
 		return fmt.Errorf("%w: %w", ErrCut, err)
 	}
+	return hear(conn, secret, hello, answer)
+}
+
+// hear reads the verdict.
+func hear(conn net.Conn, secret Secret, hello, answer []byte) error {
 	verdict := make([]byte, verdictLen)
 	if _, err := io.ReadFull(conn, verdict); err != nil {
 		return fmt.Errorf("%w: no verdict: %w", ErrCut, err)
@@ -161,28 +186,14 @@ func Accept(conn net.Conn, secret Secret, admit func(Hello) error) (Hello, error
 	if [4]byte(hello) != magic {
 		return Hello{}, ErrStranger
 	}
-	answer := make([]byte, 0, answerLen)
-	answer = append(answer, magic[:]...)
-	answer = binary.LittleEndian.AppendUint16(answer, Protocol)
-	answer = append(answer, 0, 0)
-	var nonce [32]byte
-	rand.Read(nonce[:])
-	answer = append(answer, nonce[:]...)
-	answer = append(answer, prove(secret, "dlp server", hello, answer)...)
+	answer := encodeAnswer(secret, hello)
 	if _, err := conn.Write(answer); err != nil {
 		return Hello{}, err
 	}
-	if v := binary.LittleEndian.Uint16(hello[4:]); v != Protocol {
-		return Hello{}, fmt.Errorf("it speaks protocol %d, this program %d", v, Protocol)
-	}
-	proof := make([]byte, proofLen)
-	if _, err := io.ReadFull(conn, proof); err != nil {
+	h, err := proven(conn, secret, hello, answer)
+	if err != nil {
 		return Hello{}, err
 	}
-	if !hmac.Equal(proof, prove(secret, "dlp client", hello, answer)) {
-		return Hello{}, ErrSecret
-	}
-	h := decodeHello(hello)
 	refusal := admit(h)
 	verdict := encodeVerdict(refusal)
 	verdict = append(verdict, prove(secret, "dlp verdict", hello, answer, verdict)...)
@@ -202,6 +213,27 @@ func Accept(conn net.Conn, secret Secret, admit func(Hello) error) (Hello, error
 	return h, conn.SetDeadline(time.Time{})
 }
 
+// proven reads the client's proof and returns who it is.
+func proven(conn net.Conn, secret Secret, hello, answer []byte) (Hello, error) {
+	proof := make([]byte, proofLen)
+	_, err := io.ReadFull(conn, proof)
+	if err == nil && !hmac.Equal(proof, prove(secret, "dlp client", hello, answer)) {
+		err = ErrSecret
+	}
+	h := decodeHello(hello)
+	if v := version(hello); v != Protocol {
+		other := fmt.Errorf("it speaks protocol %d, this program %d: %w", v, Protocol, ErrProtocol)
+		if err == nil {
+			return Hello{}, &MisfitError{Rank: h.Rank, Reason: other.Error()}
+		}
+		return Hello{}, other
+	}
+	return h, err
+}
+
+// version is the protocol of the one who wrote a hello or an answer.
+func version(record []byte) uint16 { return binary.LittleEndian.Uint16(record[4:]) }
+
 func encodeHello(h Hello) []byte {
 	b := make([]byte, 0, helloLen)
 	b = append(b, magic[:]...)
@@ -214,6 +246,17 @@ func encodeHello(h Hello) []byte {
 	var nonce [32]byte
 	rand.Read(nonce[:])
 	return append(b, nonce[:]...)
+}
+
+func encodeAnswer(secret Secret, hello []byte) []byte {
+	b := make([]byte, 0, answerLen)
+	b = append(b, magic[:]...)
+	b = binary.LittleEndian.AppendUint16(b, Protocol)
+	b = append(b, 0, 0)
+	var nonce [32]byte
+	rand.Read(nonce[:])
+	b = append(b, nonce[:]...)
+	return append(b, prove(secret, "dlp server", hello, b)...)
 }
 
 func decodeHello(b []byte) Hello {

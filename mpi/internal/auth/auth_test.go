@@ -206,6 +206,48 @@ func TestOtherProtocol(t *testing.T) {
 	require.Error(t, r.server)
 }
 
+// Ends of two versions that hold one secret know that they are of one job.
+func TestOtherProtocolOfOneJob(t *testing.T) {
+	t.Run("the client's", func(t *testing.T) {
+		client, server := net.Pipe()
+		defer client.Close()
+		go func() {
+			greeting := encodeHello(hello)
+			binary.LittleEndian.PutUint16(greeting[4:], Protocol+1)
+			client.Write(greeting)
+			answer := make([]byte, answerLen)
+			io.ReadFull(client, answer)
+			client.Write(prove(secret, "dlp client", greeting, answer))
+		}()
+		_, err := Accept(server, secret, welcome)
+		server.Close()
+		var misfit *MisfitError
+		require.ErrorAs(t, err, &misfit)
+		require.Equal(t, &MisfitError{Rank: hello.Rank, Reason: "it speaks protocol 2, this program 1: build all ranks with one version of dlp"}, misfit)
+	})
+	t.Run("the server's", func(t *testing.T) {
+		client, server := net.Pipe()
+		defer server.Close()
+		proof := make(chan []byte, 1)
+		go func() {
+			greeting := make([]byte, helloLen)
+			io.ReadFull(server, greeting)
+			answer := encodeAnswer(secret, greeting)
+			binary.LittleEndian.PutUint16(answer[4:], Protocol+1)
+			unsigned := answer[:answerLen-proofLen]
+			answer = append(unsigned, prove(secret, "dlp server", greeting, unsigned)...)
+			server.Write(answer)
+			got := make([]byte, proofLen)
+			io.ReadFull(server, got)
+			proof <- got
+		}()
+		err := Dial(t.Context(), client, secret, hello)
+		client.Close()
+		require.Equal(t, &RefusedError{Reason: "this program speaks protocol 1, the other end 2: build all ranks with one version of dlp"}, err)
+		require.NotEqual(t, make([]byte, proofLen), <-proof, "the server learns who it was")
+	})
+}
+
 // Whatever bit of whatever record changes on the way, one end refuses, and so
 // the connection does not come about.
 func TestEveryFlippedBitIsSeen(t *testing.T) {
