@@ -95,7 +95,7 @@ func slurmConf(dir string, port int, nodes []node) string {
 		names = append(names, n.name)
 		fmt.Fprintf(&lines, "NodeName=%s NodeHostname=%s NodeAddr=%s Port=%d CPUs=2 RealMemory=1000\n", n.name, n.host, n.addr, n.port)
 	}
-	return fmt.Sprintf(`ClusterName=dlptest
+	return fmt.Sprintf(`ClusterName=%[7]s
 SlurmctldHost=%[2]s(%[4]s)
 SlurmctldPort=%[3]d
 SlurmUser=root
@@ -118,7 +118,7 @@ MpiDefault=none
 MailProg=/bin/true
 SwitchType=switch/none
 %[5]sPartitionName=p Nodes=%[6]s Default=YES MaxTime=INFINITE State=UP OverSubscribe=FORCE:16
-`, dir, nodes[0].host, port, nodes[0].addr, lines.String(), strings.Join(names, ","))
+`, dir, nodes[0].host, port, nodes[0].addr, lines.String(), strings.Join(names, ","), strings.ReplaceAll(filepath.Base(dir), "-", "")) // jobs of two clusters differ by the cluster's name
 }
 
 // ports returns n free ports.

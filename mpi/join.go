@@ -158,8 +158,10 @@ func (j *job) listenUnix() (net.Listener, error) {
 	return net.Listen("unix", filepath.Join(folder, strconv.Itoa(j.session.Rank())))
 }
 
-// addresses says where each rank is reached: by its unix socket on this host,
-// by TCP elsewhere. Rank 0, where it hosts the hub, is reached like that.
+// addresses says where each rank is reached: by its unix socket on this host, by
+// TCP elsewhere, and on this host too, if the socket is not there: containers with
+// networks of their own may have one name. Rank 0, where it hosts the hub, is
+// reached like that.
 func (j *job) addresses(found launch.Job) ([][]sock.Addr, error) {
 	here := j.peers[found.Rank].HostID
 	all := make([][]sock.Addr, len(j.peers))
@@ -170,7 +172,6 @@ func (j *job) addresses(found launch.Job) ([][]sock.Addr, error) {
 	for r, p := range j.peers {
 		if p.HostID == here && p.Unix != "" {
 			all[r] = append(all[r], sock.Addr{Network: "unix", Address: p.Unix})
-			continue
 		}
 		for _, a := range p.TCP {
 			host, port, err := net.SplitHostPort(a)

@@ -30,7 +30,7 @@ const maxControl = 256 << 20
 type Peer struct {
 	Rank   int      `json:"rank"`
 	Host   string   `json:"host"`           // for people
-	HostID string   `json:"host_id"`        // equal for two ranks just when they share a kernel and its name
+	HostID string   `json:"host_id"`        // equal for ranks of one host, as far as is known
 	Pid    int      `json:"pid"`            //
 	Unix   string   `json:"unix,omitempty"` // path of its unix socket
 	TCP    []string `json:"tcp,omitempty"`  // host:port

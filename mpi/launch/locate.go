@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
 	"strconv"
 )
 
@@ -184,6 +185,10 @@ func meeting(getenv func(string) string, job *Job, p *place) (Meeting, error) {
 		return nil, errors.New("DLP_RANK, DLP_SIZE and DLP_RENDEZVOUS go together: DLP_RENDEZVOUS is missing")
 	case p.launcher == "pmi":
 		return newStore(getenv, p)
+	case p.id == "":
+		return nil, fmt.Errorf("%s says rank %d of %d, but nothing names the job: set DLP_RENDEZVOUS and DLP_SECRET, or start with dlprun --with", p.why, p.rank, p.size)
+	case p.oneHost && getenv("DLP_FOLDER") == "" && runtime.GOOS == "linux":
+		return newSocket(p), nil
 	case p.launcher == "slurm" && !p.oneHost && getenv("DLP_SECRET") != "" && getenv("DLP_FOLDER") == "":
 		return newWindow(getenv, p)
 	}

@@ -14,7 +14,8 @@ import (
 )
 
 // file is a meeting through a small file in a folder that all ranks see: the
-// temporary folder of the host, if they all run on it, else a shared one. Its
+// temporary folder of the host, if they all run on it and it is not Linux, which
+// has sockets without a file; else a shared one. Its
 // name is the job's own; it is written aside and renamed, so that nobody reads
 // half of it; and it is gone when all have joined. Its content is believed only
 // as far as the handshake confirms it.
@@ -25,9 +26,6 @@ type file struct {
 }
 
 func newFile(getenv func(string) string, p *place) (Meeting, error) {
-	if p.id == "" {
-		return nil, fmt.Errorf("%s says rank %d of %d, but nothing names the job: set DLP_RENDEZVOUS and DLP_SECRET, or start with dlprun --with", p.why, p.rank, p.size)
-	}
 	folder := getenv("DLP_FOLDER")
 	shared := folder != "" || !p.oneHost
 	switch {

@@ -51,6 +51,9 @@ func dialPMI(getenv func(string) string) (*pmi, error) {
 		p = &pmi{conn: conn, r: bufio.NewReaderSize(conn, 4096)}
 	case port != "":
 		conn, err := net.DialTimeout("tcp", port, 10*time.Second)
+		if unknown := (*net.DNSError)(nil); errors.As(err, &unknown) { // the launcher gives its host's own name
+			return nil, fmt.Errorf("PMI_PORT is %q: %w; has this container no /etc/hosts?", port, err)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("PMI_PORT is %q: %w", port, err)
 		}

@@ -6,11 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/dlprun/dlp/mpi/internal/auth"
@@ -70,7 +72,7 @@ func Join(ctx context.Context, job Job, hub *Hub) (*Session, error) {
 			}
 		}
 		if final {
-			return nil, fmt.Errorf("rank %d could not join its job (%v): %w", job.Rank, job.Meeting, err)
+			return nil, fmt.Errorf("rank %d could not join its job (%v): %w%s", job.Rank, job.Meeting, err, job.hint(err))
 		}
 		patience = min(2*patience, auth.Timeout)
 		select {
@@ -114,10 +116,27 @@ func (job *Job) dial(ctx context.Context, at string, patience time.Duration, s S
 }
 
 // hopeless reports whether trying an address again can't help: it is one that all
-// ranks were told, and somebody else is there.
+// ranks were told, and somebody else is there; or it can't be seen from here.
 func (job *Job) hopeless(err error) bool {
 	_, told := job.Meeting.(fixed)
-	return told && (errors.Is(err, auth.ErrSecret) || errors.Is(err, auth.ErrStranger) || errors.Is(err, auth.ErrProtocol) || errors.Is(err, errAddress))
+	return told && (errors.Is(err, auth.ErrSecret) || errors.Is(err, auth.ErrStranger) || errors.Is(err, auth.ErrProtocol) || errors.Is(err, errAddress)) || job.unseen(err)
+}
+
+// unseen reports whether a unix socket is not there for this rank, though the hub
+// had begun to listen before anybody was told of it.
+func (job *Job) unseen(err error) bool {
+	_, published := job.Meeting.(*store)
+	var op *net.OpError
+	return (job.Hosted || published) && errors.As(err, &op) && op.Net == "unix" &&
+		(errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED))
+}
+
+// hint says what more there is to know of an error.
+func (job *Job) hint(err error) string {
+	if job.unseen(err) {
+		return "; whoever listened there is gone, or this rank runs in a container that can't see it: start such ranks with dlprun --with"
+	}
+	return ""
 }
 
 // Rank returns the rank whose session it is.
@@ -156,6 +175,9 @@ func ipOf(addr net.Addr) string {
 // then on down is called, from one goroutine, for each rank that is lost.
 func (s *Session) Register(ctx context.Context, self Peer, down func(Down)) ([]Peer, error) {
 	self.Host, self.HostID, self.Pid = Host(), hostID(), os.Getpid()
+	if _, near := s.Unix(); near {
+		self.HostID = "that of the hub" // so are all; in containers, each may have a name of its own
+	}
 	if err := s.write(msgRegister, self); err != nil {
 		return nil, fmt.Errorf("the job ended while rank %d joined: %w", s.rank, err)
 	}

@@ -7,9 +7,9 @@ import (
 	"syscall"
 )
 
-// checkPeer refuses other users on a unix socket: the kernel knows whose
-// process is at the other end.
-func checkPeer(conn net.Conn) error {
+// SameUser returns an error if conn is a unix socket with another user's process at
+// the other end. The kernel knows.
+func SameUser(conn net.Conn) error {
 	u, ok := conn.(*net.UnixConn)
 	if !ok {
 		return nil

@@ -65,7 +65,7 @@ func (s *Server) Run() {
 }
 
 func (s *Server) greet(conn net.Conn, e *list.Element) {
-	h, err := Hello{}, checkPeer(conn)
+	h, err := Hello{}, SameUser(conn)
 	if _, local := conn.(*net.UnixConn); err == nil && s.TLS && !local {
 		var config *tls.Config
 		if config, err = tlsConfig(s.Secret); err == nil {

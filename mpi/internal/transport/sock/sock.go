@@ -242,7 +242,7 @@ func (t *Transport) dial(ctx context.Context, p *peer) error {
 	ctx, stop := transport.Until(ctx, t.life)
 	defer stop()
 	hello := auth.Hello{Purpose: auth.Data, Rank: t.cfg.Rank, Size: len(t.peers), Build: t.cfg.Build}
-	var errs []error
+	var lost error
 	for _, a := range t.cfg.Peers[p.rank] {
 		conn, err := auth.Once(ctx, a.Network, a.Address, t.cfg.Secret, hello)
 		if err == nil {
@@ -255,9 +255,12 @@ func (t *Transport) dial(ctx context.Context, p *peer) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		errs = append(errs, err)
+		if lost != nil {
+			err = fmt.Errorf("%w; %w", lost, err) // one line
+		}
+		lost = err
 	}
-	return t.lose(p, errors.Join(errs...))
+	return t.lose(p, lost)
 }
 
 // lose notes that p can't be sent to, and why; err is what a Send met. The

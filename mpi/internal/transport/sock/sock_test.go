@@ -139,6 +139,28 @@ type odd struct {
 	_ []int
 }
 
+// A peer that is not at its first address is looked for at the next.
+func TestNextAddress(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	ts := ranks(t, "tcp", 3)
+	for _, tr := range ts {
+		defer tr.Close()
+	}
+	peers := ts[0].cfg.Peers // all have it
+	nowhere := filepath.Join(t.TempDir(), "nowhere")
+	for r := range peers {
+		peers[r] = append([]Addr{{"unix", nowhere}}, peers[r]...)
+	}
+	require.NoError(t, ts[0].Send(ctx, 1, text("peer")))
+	m, err := ts[1].Recv(ctx)
+	require.NoError(t, err)
+	require.Equal(t, "peer", string(m.Body))
+	ts[2].kill()
+	err = ts[0].Send(ctx, 2, text("nobody"))
+	require.Regexp(t, `^.*dial unix `+nowhere+`: .*; dial tcp 127\.0\.0\.1:\d+: .*$`, err.Error(), "one line")
+}
+
 // A rank refuses connections that are not a peer's.
 func TestStrangers(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
