@@ -10,8 +10,12 @@ import (
 	"github.com/dlprun/dlp/mpi"
 )
 
-// batchSize is how many bytes a batch has, or a little more.
-const batchSize = 1 << 20
+// How many bytes a batch has, or a little more: one of numbers, and one of what is
+// encoded, which the root decodes while the rank encodes the next.
+const (
+	batchSize = 1 << 20
+	streamed  = 128 << 10
+)
 
 // Slice returns the items of all ranks, one after another in rank order, at the
 // root, and nil elsewhere. The ranks may have different numbers of items; if
@@ -54,7 +58,7 @@ func gatherSlice[T any](ctx context.Context, c *mpi.Comm, op string, local []T) 
 
 // sendItems sends the items as one stream.
 func sendItems[T any](ctx context.Context, s *sender, local []T) error {
-	if err := streamItems(ctx, s, local, batchSize); err != nil {
+	if err := streamItems(ctx, s, local, streamed); err != nil {
 		return err
 	}
 	return s.settle(ctx)

@@ -132,6 +132,7 @@ func (c *Cloner[T]) Clone(v T) (T, error) {
 	if err := c.w.Append(v); err != nil {
 		return *new(T), err
 	}
+	c.w.flush()
 	c.r.Feed(c.w.buf)
 	c.w.buf = c.w.buf[:0]
 	return c.r.Next()
