@@ -3,6 +3,7 @@ module github.com/dlprun/dlp
 go 1.26.0
 
 require (
+	github.com/sbromberger/gompi v0.2.0
 	github.com/schollz/progressbar/v3 v3.19.1
 	github.com/spf13/pflag v1.0.10
 	github.com/stretchr/testify v1.12.1

@@ -37,54 +37,73 @@ var allowed = map[string][]string{
 	"examples/wordfreq":  {"gather", "mpi", "split"},
 	"examples/typecheck": {"mpi", "split"},
 	"examples/pi":        {"mpi", "split"},
+	"bench":              {},
+	"bench/ours":         {"gather", "mpi", "split"},
+	"bench/peers/gompi":  {}, // tag mpi
 }
 
 // dependencies are the modules that packages which ship may use.
 var dependencies = []string{
 	"github.com/spf13/pflag", "github.com/schollz/progressbar/v3", "golang.org/x/sys", "golang.org/x/term",
+	"github.com/sbromberger/gompi",
 }
 
 // testing packages may use these too.
 var testDependencies = []string{"github.com/stretchr/testify", "go.uber.org/goleak"}
 
 func TestImportsPointOneWay(t *testing.T) {
-	out, err := exec.Command("go", "list", "-json=ImportPath,Imports,Standard", "./...").Output()
-	require.NoError(t, err)
-	seen := 0
-	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
-		var p struct {
-			ImportPath string
-			Imports    []string
+	seen := map[string]bool{}
+	for _, tags := range []string{"", "mpi"} {
+		for _, p := range list(t, tags) {
+			name := strings.TrimPrefix(p.ImportPath, module)
+			if p.ImportPath+"/" == module || strings.Contains(name, "testdata/") {
+				continue
+			}
+			seen[name] = true
+			checkImports(t, name, p.Imports)
 		}
+	}
+	require.Len(t, seen, len(allowed), "packages that exist, of those in the table")
+}
+
+type listed struct {
+	ImportPath string
+	Imports    []string
+}
+
+// list returns the packages of this module that exist with these build tags.
+func list(t *testing.T, tags string) (packages []listed) {
+	out, err := exec.Command("go", "list", "-tags", tags, "-json=ImportPath,Imports", "./...").Output()
+	require.NoError(t, err)
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p listed
 		err := dec.Decode(&p)
 		if errors.Is(err, io.EOF) {
-			break
+			return packages
 		}
 		require.NoError(t, err)
-		name := strings.TrimPrefix(p.ImportPath, module)
-		if p.ImportPath+"/" == module || strings.Contains(name, "testdata/") {
-			continue
-		}
-		may, listed := allowed[name]
-		if !listed {
-			t.Errorf("%s is not in the table of allowed imports", name)
-		}
-		seen++
-		others := dependencies
-		if strings.HasSuffix(name, "test") {
-			others = append(slices.Clone(others), testDependencies...)
-		}
-		for _, path := range p.Imports {
-			own, ours := strings.CutPrefix(path, module)
-			switch {
-			case ours && !slices.Contains(may, own):
-				t.Errorf("%s imports %s", name, own)
-			case !ours && strings.Contains(strings.Split(path, "/")[0], "."):
-				if !slices.ContainsFunc(others, func(m string) bool { return path == m || strings.HasPrefix(path, m+"/") }) {
-					t.Errorf("%s imports %s, which is no dependency of this module", name, path)
-				}
+		packages = append(packages, p)
+	}
+}
+
+func checkImports(t *testing.T, name string, imports []string) {
+	may, listed := allowed[name]
+	if !listed {
+		t.Errorf("%s is not in the table of allowed imports", name)
+	}
+	others := dependencies
+	if strings.HasSuffix(name, "test") {
+		others = append(slices.Clone(others), testDependencies...)
+	}
+	for _, path := range imports {
+		own, ours := strings.CutPrefix(path, module)
+		switch {
+		case ours && !slices.Contains(may, own):
+			t.Errorf("%s imports %s", name, own)
+		case !ours && strings.Contains(strings.Split(path, "/")[0], "."):
+			if !slices.ContainsFunc(others, func(m string) bool { return path == m || strings.HasPrefix(path, m+"/") }) {
+				t.Errorf("%s imports %s, which is no dependency of this module", name, path)
 			}
 		}
 	}
-	require.Equal(t, len(allowed), seen, "packages that exist, of those in the table")
 }

@@ -1,0 +1,102 @@
+// Bench measures dlp beside its peers, and holds the ratios against budgets.
+//
+//	go run ./bench [-only 1,4] [-runs 7] [-write]
+//
+// Both sides of a line run in turn, in the same minutes, on the same processors;
+// the table has medians, and the least and the most of all rounds. A peer that is
+// not installed costs its lines, which say so.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+func main() {
+	o := options{}
+	flag.StringVar(&o.only, "only", "", "run these `budgets` alone, such as 1,4,mpi")
+	flag.IntVar(&o.runs, "runs", 7, "rounds of each contest")
+	flag.BoolVar(&o.write, "write", false, "write the table and the plots to docs/performance/")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, o); err != nil {
+		stop()
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+type options struct {
+	only  string
+	runs  int
+	write bool
+}
+
+func run(ctx context.Context, o options) (err error) {
+	chosen, err := choose(contests(), o.only)
+	if err != nil {
+		return err
+	}
+	if o.runs < 1 || flag.NArg() > 0 {
+		return errors.New("write go run ./bench [-only 1,4] [-runs 7] [-write], with at least one run")
+	}
+	w, err := newWorkshop(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.close()) }()
+	lines, err := compete(ctx, w, chosen, o.runs)
+	if err != nil {
+		return err
+	}
+	fmt.Println(tally(lines))
+	if slices.ContainsFunc(lines, outcome.failed) {
+		return errors.New("some could not be measured")
+	}
+	return nil
+}
+
+// compete runs contests and prints the table as it grows.
+func compete(ctx context.Context, w *workshop, chosen []contest, rounds int) ([]outcome, error) {
+	fmt.Println(head())
+	var lines []outcome
+	for _, c := range chosen {
+		all := c.run(ctx, w, rounds)
+		if ctx.Err() != nil {
+			return nil, errors.New("interrupted")
+		}
+		for _, o := range c.outcomes(all) {
+			fmt.Println(o.line())
+			lines = append(lines, o)
+		}
+	}
+	return lines, nil
+}
+
+// choose returns the contests of some budgets, separated by commas; "" is all.
+func choose(all []contest, budgets string) ([]contest, error) {
+	if budgets == "" {
+		return all, nil
+	}
+	var names []string
+	for _, c := range all {
+		if !slices.Contains(names, c.budget) {
+			names = append(names, c.budget)
+		}
+	}
+	wanted := strings.Split(budgets, ",")
+	for _, b := range wanted {
+		if !slices.Contains(names, b) {
+			return nil, fmt.Errorf("-only: there is no budget %q; there are %s", b, strings.Join(names, ", "))
+		}
+	}
+	return slices.DeleteFunc(all, func(c contest) bool { return !slices.Contains(wanted, c.budget) }), nil
+}

@@ -1,0 +1,42 @@
+/* How long messages of some sizes take one way: half of there and back. */
+#include "bench.h"
+
+static unsigned char *ball;
+static int bytes;
+
+static void play(long n)
+{
+	for (long i = 0; i < n; i++) {
+		if (rank == 0) {
+			ball[bytes - 1]++;
+			MPI_Send(ball, bytes, MPI_BYTE, 1, 0, MPI_COMM_WORLD);
+		}
+		MPI_Recv(ball, bytes, MPI_BYTE, 1 - rank, 0, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+		if (rank == 1) {
+			ball[0]++;
+			MPI_Send(ball, bytes, MPI_BYTE, 0, 0, MPI_COMM_WORLD);
+		}
+	}
+}
+
+static void check(long n)
+{
+	need(ball[0] == (unsigned char)n && ball[bytes - 1] == (unsigned char)n, "the ball was not always passed on");
+	ball[0] = ball[bytes - 1] = 0;
+}
+
+int main(int argc, char **argv)
+{
+	static const int sizes[] = {8, 4 << 10, 64 << 10, 1 << 20};
+	char name[32];
+
+	start(&argc, &argv);
+	ball = calloc(1 << 20, 1);
+	for (int i = 0; i < 4; i++) {
+		bytes = sizes[i];
+		snprintf(name, sizeof name, "bytes%d", bytes);
+		show(name, enough(10, play, check) / 2);
+	}
+	MPI_Finalize();
+	return 0;
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// column is one of the table.
+type column struct {
+	head  string
+	width int // on a terminal
+	text  func(o outcome) string
+}
+
+func columns() []column {
+	return []column{
+		{"#", 4, func(o outcome) string { return o.budget }},
+		{"work", 40, func(o outcome) string { return o.what }},
+		{"dlp [min..max]", 25, func(o outcome) string { return o.unit.writeAll(o.ours) }},
+		{"peer", 22, func(o outcome) string { return o.peerName }},
+		{"peer's [min..max]", 25, func(o outcome) string { return o.unit.writeAll(o.peer) }},
+		{"ratio [min..max]", 22, func(o outcome) string { return times.writeAll(o.ratio) }},
+		{"budget", 9, outcome.budgetText},
+		{"", 0, func(o outcome) string { return o.verdict }},
+	}
+}
+
+// budgetText is what the ratio, or the figure itself, may be at most.
+func (o outcome) budgetText() string {
+	switch {
+	case o.limit == 0:
+		return ""
+	case o.peerName == "":
+		return "≤ " + o.unit.write(o.limit)
+	}
+	return "≤ " + digits(o.limit) + " ×"
+}
+
+// head and line are rows of the table as aligned text.
+func head() string {
+	return row(func(c column) string { return c.head })
+}
+
+func (o outcome) line() string {
+	return row(func(c column) string { return c.text(o) })
+}
+
+func row(text func(column) string) string {
+	var b strings.Builder
+	for _, c := range columns() {
+		t := text(c)
+		b.WriteString(t)
+		b.WriteString(strings.Repeat(" ", 1+max(0, c.width-utf8.RuneCountInString(t))))
+	}
+	return strings.TrimRight(b.String(), " ")
+}
+
+// markdown is the whole table as Markdown.
+func markdown(lines []outcome) string {
+	var b strings.Builder
+	write := func(text func(column) string) {
+		for _, c := range columns() {
+			fmt.Fprintf(&b, "| %s ", strings.ReplaceAll(text(c), "|", `\|`))
+		}
+		b.WriteString("|\n")
+	}
+	write(func(c column) string { return c.head })
+	write(func(column) string { return "---" })
+	for _, o := range lines {
+		write(func(c column) string { return c.text(o) })
+	}
+	return b.String()
+}
+
+// tally counts the verdicts.
+func tally(lines []outcome) string {
+	counts := map[string]int{}
+	for _, o := range lines {
+		switch o.verdict {
+		case held, short, comparison:
+			counts[o.verdict]++
+		default:
+			counts["not measured"]++
+		}
+	}
+	return fmt.Sprintf("%d held, %d short, %d not measured, %d for comparison",
+		counts[held], counts[short], counts["not measured"], counts[comparison])
+}
