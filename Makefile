@@ -17,10 +17,10 @@ ONCE  := Collectives|OverEveryTransport|TestTransports|ManagerModel|TestSlice$$|
 # The race detector needs a C compiler.
 RACE = $$(command -v gcc >/dev/null && echo -race || echo "NOT RUN under the race detector: there is no gcc" >&2)
 
-.PHONY: help build test within around setup unit race repeat e2e contract examples lint vuln cross fuzz bench demo clean
+.PHONY: help build test within around setup unit race repeat e2e contract examples lint vuln cross fuzz bench setup-bench microbench demo clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## dlprun and the examples, into bin/
 	CGO_ENABLED=0 $(GO) build -o $(BIN)/ ./cmd/... ./examples/...
@@ -102,7 +102,20 @@ fuzz: ## each fuzz target for FUZZTIME
 		done; \
 	done
 
-bench: ## the Go benchmarks, with allocations
+# ONLY=1,4 measures these budgets alone; WRITE=1 writes docs/performance/.
+bench: ## dlp beside its peers, budget by budget
+	$(GO) run ./bench $(if $(ONLY),-only $(ONLY)) $(if $(WRITE),-write)
+
+setup-bench: ## install the peers, if that is allowed
+	@missing=; for c in gcc mpicc.openmpi mpirun.openmpi parallel; do command -v $$c >/dev/null || missing="$$missing $$c"; done; \
+	/usr/bin/python3 -c 'import mpi4py' 2>/dev/null || missing="$$missing mpi4py"; \
+	test -z "$$missing" && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "installing what is missing:$$missing"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq gcc libc6-dev openmpi-bin libopenmpi-dev python3-mpi4py parallel >/dev/null; \
+	else echo "missing:$$missing; the table will say what that costs"; fi
+
+microbench: ## the Go benchmarks, with allocations
 	DLP_PROGRESS=off $(GO) test -run '^$$' -bench . -benchmem $(QUICK)
 
 clean: ## what the other targets have made

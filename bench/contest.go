@@ -20,6 +20,7 @@ type rule struct {
 	what  string   // what is compared, beyond the contest's title
 	ours  figure   // most often of the first side
 	peers []figure // the best of them counts; none: ours is held against the limit itself
+	name  string   // of the peer, if it is not its side's
 	limit float64  // at most so much, or so many times the peer's; 0: for comparison only
 	unit  unit
 }

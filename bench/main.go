@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -42,22 +43,31 @@ type options struct {
 
 func run(ctx context.Context, o options) (err error) {
 	chosen, err := choose(contests(), o.only)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	if o.runs < 1 || flag.NArg() > 0 {
+	case o.runs < 1 || flag.NArg() > 0:
 		return errors.New("write go run ./bench [-only 1,4] [-runs 7] [-write], with at least one run")
+	case o.write && o.only != "":
+		return errors.New("-write writes the whole table; leave -only out")
 	}
 	w, err := newWorkshop(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
+	here := system(ctx, w)
+	fmt.Printf("%s%s\n\n", here, load())
 	lines, err := compete(ctx, w, chosen, o.runs)
 	if err != nil {
 		return err
 	}
-	fmt.Println(tally(lines))
+	fmt.Println("\n" + tally(lines))
+	if o.write {
+		if err := publish(filepath.Join(w.root, "docs", "performance"), here, lines); err != nil {
+			return err
+		}
+	}
 	if slices.ContainsFunc(lines, outcome.failed) {
 		return errors.New("some could not be measured")
 	}
@@ -69,12 +79,16 @@ func compete(ctx context.Context, w *workshop, chosen []contest, rounds int) ([]
 	fmt.Println(head())
 	var lines []outcome
 	for _, c := range chosen {
+		watch := setWatch()
 		all := c.run(ctx, w, rounds)
 		if ctx.Err() != nil {
 			return nil, errors.New("interrupted")
 		}
-		for _, o := range c.outcomes(all) {
+		for _, o := range c.outcomes(all, watch.others()) {
 			fmt.Println(o.line())
+			if o.failed() {
+				fmt.Println("    " + o.verdict)
+			}
 			lines = append(lines, o)
 		}
 	}

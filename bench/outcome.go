@@ -14,6 +14,7 @@ type outcome struct {
 	peerName     string  // "": there is none
 	ratio        summary // of ours to the peer's, pair by pair
 	limit        float64 // 0: for comparison only
+	others       float64 // share of the processors that others used meanwhile
 	verdict      string
 }
 
@@ -24,10 +25,10 @@ const (
 )
 
 // outcomes holds what was measured against the contest's rules.
-func (c contest) outcomes(all []measured) []outcome {
+func (c contest) outcomes(all []measured, others float64) []outcome {
 	var lines []outcome
 	for _, r := range c.rules {
-		o := outcome{budget: c.budget, what: c.title, unit: r.unit, limit: r.limit}
+		o := outcome{budget: c.budget, what: c.title, unit: r.unit, limit: r.limit, others: others}
 		if r.what != "" {
 			o.what += ", " + r.what
 		}
@@ -36,7 +37,7 @@ func (c contest) outcomes(all []measured) []outcome {
 		err := all[r.ours.side].err
 		if len(r.peers) > 0 {
 			peer := best(all, r.peers)
-			o.peerName = c.peerName(peer, r.peers)
+			o.peerName = c.peerName(peer, r)
 			o.peer = summarize(all[peer.side].values[peer.name])
 			o.ratio = summarize(divide(values, all[peer.side].values[peer.name]))
 			if err == nil {
@@ -61,9 +62,13 @@ func best(all []measured, choice []figure) figure {
 	return first
 }
 
-// peerName is a side's name, or what the figure adds to that if there is a choice.
-func (c contest) peerName(peer figure, choice []figure) string {
-	if len(choice) == 1 {
+// peerName is what the rule says, a side's name, or, if there is a choice, the last
+// part of the figure's.
+func (c contest) peerName(peer figure, r rule) string {
+	switch {
+	case r.name != "":
+		return r.name
+	case len(r.peers) == 1:
 		return c.sides[peer.side].name
 	}
 	return peer.name[strings.LastIndexByte(peer.name, '.')+1:]

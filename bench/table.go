@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"unicode/utf8"
 )
@@ -16,14 +17,23 @@ type column struct {
 func columns() []column {
 	return []column{
 		{"#", 4, func(o outcome) string { return o.budget }},
-		{"work", 40, func(o outcome) string { return o.what }},
+		{"work", 48, func(o outcome) string { return o.what }},
 		{"dlp [min..max]", 25, func(o outcome) string { return o.unit.writeAll(o.ours) }},
-		{"peer", 22, func(o outcome) string { return o.peerName }},
+		{"peer", 20, func(o outcome) string { return o.peerName }},
 		{"peer's [min..max]", 25, func(o outcome) string { return o.unit.writeAll(o.peer) }},
-		{"ratio [min..max]", 22, func(o outcome) string { return times.writeAll(o.ratio) }},
+		{"ratio [min..max]", 24, func(o outcome) string { return times.writeAll(o.ratio) }},
 		{"budget", 9, outcome.budgetText},
-		{"", 0, func(o outcome) string { return o.verdict }},
+		{"others", 6, func(o outcome) string { return share.write(math.Round(100*o.others) / 100) }},
+		{"verdict", 0, outcome.brief},
 	}
+}
+
+// brief is the verdict in a few words; why something failed is for whoever ran it.
+func (o outcome) brief() string {
+	if o.failed() {
+		return "failed"
+	}
+	return o.verdict
 }
 
 // budgetText is what the ratio, or the figure itself, may be at most.

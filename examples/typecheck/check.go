@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // Report is what is found out about one package.
@@ -19,6 +20,7 @@ type Report struct {
 	Dir                   string
 	Files, Lines, Objects int
 	Errors                int
+	Took                  time.Duration
 }
 
 // packages returns the folders below root that hold a Go package for this
@@ -57,7 +59,7 @@ func newChecker() *checker {
 
 // check type-checks the package in dir. Type errors are counted, not returned.
 func (c *checker) check(dir string) (Report, error) {
-	r := Report{Dir: dir}
+	r, start := Report{Dir: dir}, time.Now()
 	p, err := build.ImportDir(dir, 0)
 	if err != nil {
 		return r, err
@@ -78,6 +80,6 @@ func (c *checker) check(dir string) (Report, error) {
 	if _, err := config.Check(dir, c.files, files, &info); err != nil && !errors.As(err, &typeError) && r.Errors == 0 {
 		return r, err
 	}
-	r.Objects = len(info.Defs)
+	r.Objects, r.Took = len(info.Defs), time.Since(start)
 	return r, nil
 }
