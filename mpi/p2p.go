@@ -36,6 +36,7 @@ func (c *Comm) RecvInto(ctx context.Context, src int, tag Tag, buf []byte) (Stat
 	m, s, err := c.recv(ctx, "RecvInto", src, tag, len(buf))
 	if err == nil {
 		copy(buf, m.Body)
+		wire.FreeBody(m.Body)
 	}
 	return s, err
 }

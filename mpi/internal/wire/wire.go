@@ -141,7 +141,7 @@ func (r *Reader) Read() (Message, error) {
 	}
 	m.Note = r.note
 	if bodyLen > 0 {
-		m.Body = make([]byte, bodyLen)
+		m.Body = NewBody(int(bodyLen))
 		if _, err := io.ReadFull(r.r, m.Body); err != nil {
 			return Message{}, noEOF(err)
 		}

@@ -3,7 +3,6 @@
 package mem
 
 import (
-	"bytes"
 	"context"
 
 	"github.com/dlprun/dlp/mpi/internal/transport"
@@ -41,7 +40,11 @@ func (t *Transport) Send(ctx context.Context, dst int, m *wire.Message) error {
 		return transport.ErrClosed
 	}
 	c := *m
-	c.Src, c.Body = t.rank, bytes.Clone(m.Body)
+	c.Src = t.rank
+	if c.Body = nil; len(m.Body) > 0 {
+		c.Body = wire.NewBody(len(m.Body))
+		copy(c.Body, m.Body)
+	}
 	if t.inboxes[dst].Offer(c) {
 		return nil
 	}
