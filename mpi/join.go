@@ -98,7 +98,7 @@ func hostHub(ctx context.Context, found launch.Job) (*launch.Hub, error) {
 			}
 			failed = true
 			if e.Rank < 0 {
-				fmt.Fprintf(os.Stderr, "dlp: %s\n", e.Reason)
+				fmt.Fprintf(os.Stderr, "dlp: %s (%v)\n", e.Reason, found.Meeting)
 			} else {
 				fmt.Fprintf(os.Stderr, "dlp: rank %d%s: %s\n", e.Rank, in(e.Host), e.Reason)
 			}

@@ -189,8 +189,26 @@ func meeting(getenv func(string) string, job *Job, p *place) (Meeting, error) {
 		return nil, fmt.Errorf("%s says rank %d of %d, but nothing names the job: set DLP_RENDEZVOUS and DLP_SECRET, or start with dlprun --with", p.why, p.rank, p.size)
 	case p.oneHost && getenv("DLP_FOLDER") == "" && runtime.GOOS == "linux":
 		return newSocket(p), nil
-	case p.launcher == "slurm" && !p.oneHost && getenv("DLP_SECRET") != "" && getenv("DLP_FOLDER") == "":
-		return newWindow(getenv, p)
+	case p.launcher == "slurm" && !p.oneHost && getenv("DLP_FOLDER") == "":
+		return slurmMeeting(getenv, p)
 	}
 	return newFile(getenv, p)
+}
+
+// slurmMeeting is that of a step on several hosts. Nobody knows whether they share
+// the home folder, nor whether all can resolve the name of rank 0's: so, without a
+// secret of the user's, the ranks try both.
+func slurmMeeting(getenv func(string) string, p *place) (Meeting, error) {
+	if getenv("DLP_SECRET") != "" {
+		return newWindow(getenv, p)
+	}
+	home, err := newFile(getenv, p)
+	s, noMunge := newSealed(getenv, p)
+	switch {
+	case noMunge != nil:
+		return home, err
+	case err != nil:
+		return s, nil
+	}
+	return &either{all: [2]Meeting{home, s}}, nil
 }

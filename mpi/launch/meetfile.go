@@ -39,9 +39,6 @@ func newFile(getenv func(string) string, p *place) (Meeting, error) {
 		}
 		folder = filepath.Join(home, ".dlp")
 	}
-	if err := ownFolder(folder); err != nil {
-		return nil, err
-	}
 	sum := sha256.Sum256([]byte(p.id))
 	return &file{path: filepath.Join(folder, "job-"+hex.EncodeToString(sum[:12])), shared: shared}, nil
 }
@@ -66,6 +63,9 @@ func (f *file) String() string   { return "the file " + f.path }
 func (f *file) Listen() []string { return nil }
 
 func (f *file) Publish(_ context.Context, i Invitation) error {
+	if err := ownFolder(filepath.Dir(f.path)); err != nil {
+		return err
+	}
 	aside, err := os.CreateTemp(filepath.Dir(f.path), "new-") // mode 0600
 	if err != nil {
 		return err
@@ -83,6 +83,9 @@ func (f *file) Publish(_ context.Context, i Invitation) error {
 }
 
 func (f *file) Find(ctx context.Context) (Invitation, error) {
+	if err := ownFolder(filepath.Dir(f.path)); err != nil {
+		return Invitation{}, err
+	}
 	for pause := time.Millisecond; ; pause = min(2*pause, 250*time.Millisecond) {
 		b, err := os.ReadFile(f.path)
 		if err == nil {

@@ -26,13 +26,20 @@ func two(t *testing.T, changes map[string]string) (all [2]Meeting) {
 	return all
 }
 
+// needRoot fails the test in CI, and skips it elsewhere, where it lacks the rights.
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() == 0 {
+		return
+	}
+	require.NotEqual(t, "true", os.Getenv("CI"), "this needs root")
+	t.Skip("NOT RUN: this needs root")
+}
+
 // asNobody runs f on a thread that belongs to another user.
 func asNobody(t *testing.T, f func()) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		require.NotEqual(t, "true", os.Getenv("CI"), "this needs root")
-		t.Skip("NOT RUN: this needs root")
-	}
+	needRoot(t)
 	done := make(chan syscall.Errno)
 	go func() {
 		runtime.LockOSThread() // for good: the thread ends with this goroutine

@@ -19,33 +19,22 @@ const (
 	windowHigh = 32 << 10
 )
 
-// window is a meeting at one of a few ports of rank 0's host, which all ranks
-// reckon from the name of their job. It needs no common folder, but a secret that
-// they share. Rank 0 takes a port that is free; the others knock at all of them,
-// and only somebody with the secret counts. That is made of the shared one and
-// the job's name, so that two jobs with one DLP_SECRET never meet.
-type window struct {
-	host   string
-	low    int // the first port
-	secret Secret
+// ports are a few ports of rank 0's host, which all ranks reckon from the name of
+// their job.
+type ports struct {
+	host string
+	low  int // the first of windowSize
 }
 
-// newWindow makes the window of a Slurm step.
-func newWindow(getenv func(string) string, p *place) (Meeting, error) {
-	shared, err := secret(getenv)
-	if err != nil {
-		return nil, err
-	}
+// slurmPorts returns those of a Slurm step.
+func slurmPorts(getenv func(string) string, p *place) (ports, error) {
 	host, err := slurmFirstHost(getenv)
 	if err != nil {
-		return nil, err
+		return ports{}, err
 	}
-	mac := hmac.New(sha256.New, shared[:])
-	mac.Write([]byte("dlp window " + p.id))
-	own := mac.Sum(nil)
-	name := sha256.Sum256([]byte(p.id)) // not of the secret, which a port would tell something of
+	name := sha256.Sum256([]byte(p.id)) // not of a secret, which a port would tell something of
 	spread := binary.LittleEndian.Uint32(name[:]) % (windowHigh - windowLow - windowSize + 1)
-	return window{host: host, low: windowLow + int(spread), secret: Secret(own)}, nil
+	return ports{host: host, low: windowLow + int(spread)}, nil
 }
 
 // slurmFirstHost returns the host of rank 0: the first of the step, or of the first
@@ -62,15 +51,40 @@ func slurmFirstHost(getenv func(string) string) (string, error) {
 	return "", errors.New("SLURM_STEP_NODELIST is not set, so nothing says where rank 0 runs: set DLP_RENDEZVOUS, or start with dlprun --with srun")
 }
 
-func (w window) String() string {
-	return fmt.Sprintf("ports %d to %d of %s", w.low, w.low+windowSize-1, w.host)
+func (p ports) String() string {
+	return fmt.Sprintf("ports %d to %d of %s", p.low, p.low+windowSize-1, p.host)
 }
 
-func (w window) at(host string) (all []string) {
-	for port := w.low; port < w.low+windowSize; port++ {
+// at lists them in the form of ListenHub.
+func (p ports) at(host string) (all []string) {
+	for port := p.low; port < p.low+windowSize; port++ {
 		all = append(all, "tcp:"+net.JoinHostPort(host, strconv.Itoa(port)))
 	}
 	return all
+}
+
+// window is a meeting at one of a few ports. It needs no common folder, but a secret
+// that all ranks share. Rank 0 takes a port that is free; the others knock at all of
+// them, and only somebody with the secret counts. That is made of the shared one and
+// the job's name, so that two jobs with one DLP_SECRET never meet.
+type window struct {
+	ports
+	secret Secret
+}
+
+// newWindow makes the window of a Slurm step.
+func newWindow(getenv func(string) string, p *place) (Meeting, error) {
+	shared, err := secret(getenv)
+	if err != nil {
+		return nil, err
+	}
+	at, err := slurmPorts(getenv, p)
+	if err != nil {
+		return nil, err
+	}
+	mac := hmac.New(sha256.New, shared[:])
+	mac.Write([]byte("dlp window " + p.id))
+	return window{ports: at, secret: Secret(mac.Sum(nil))}, nil
 }
 
 func (w window) Listen() []string                          { return w.at("") }
