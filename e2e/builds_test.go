@@ -106,6 +106,14 @@ case "$DLP_RANK$PMI_RANK$PMI_ID$OMPI_COMM_WORLD_RANK$SLURM_PROCID" in *1) exec %
 	}
 }
 
+// The same where dlprun itself is of another version than the program.
+func TestOtherProtocolThanDlprun(t *testing.T) {
+	r := start(t, nil, dlprun.command(1, nextProtocol(t))...)
+	require.Equal(t, 1, r.status, "%v", r)
+	require.Contains(t, r.stderr, "this program speaks protocol 2, the other end 1: build all ranks with one version of dlp\n")
+	require.Regexp(t, `(?m)^dlprun: rank 0 \(.*\): it speaks protocol 2, this program 1: build all ranks with one version of dlp$`, r.stderr)
+}
+
 // A process of another version that comes as a rank which is there already is
 // refused, and the job goes on.
 func TestStrayOfAnotherProtocol(t *testing.T) {

@@ -143,7 +143,7 @@ func greet(conn net.Conn, secret Secret, h Hello) error {
 		err := fmt.Errorf("this program speaks protocol %d, the other end %d: %w", Protocol, v, ErrProtocol)
 		if proved {
 			conn.Write(proof) // it may learn who we are; our own case is lost anyhow
-			return &RefusedError{Reason: err.Error()}
+			return refuse(conn, err.Error())
 		}
 		return err
 	}
@@ -167,9 +167,16 @@ func hear(conn net.Conn, secret Secret, hello, answer []byte) error {
 		return ErrStranger
 	}
 	if n := min(int(text[0]), len(text)-1); n > 0 {
-		return &RefusedError{Reason: string(text[1 : 1+n])}
+		return refuse(conn, string(text[1:1+n]))
 	}
 	return nil
+}
+
+// refuse returns the error of a client that is not wanted, when the server has made
+// its own of it and hung up: it should know why the client's process ends.
+func refuse(conn net.Conn, reason string) error {
+	conn.Read(make([]byte, 1)) // nothing comes; the deadline of the handshake holds
+	return &RefusedError{Reason: reason}
 }
 
 // Accept is the server's side. admit looks at a Hello that has been proved and

@@ -227,7 +227,6 @@ func TestOtherProtocolOfOneJob(t *testing.T) {
 	})
 	t.Run("the server's", func(t *testing.T) {
 		client, server := net.Pipe()
-		defer server.Close()
 		proof := make(chan []byte, 1)
 		go func() {
 			greeting := make([]byte, helloLen)
@@ -240,6 +239,7 @@ func TestOtherProtocolOfOneJob(t *testing.T) {
 			got := make([]byte, proofLen)
 			io.ReadFull(server, got)
 			proof <- got
+			server.Close()
 		}()
 		err := Dial(t.Context(), client, secret, hello)
 		client.Close()

@@ -92,11 +92,11 @@ func (s *Server) greet(conn net.Conn, e *list.Element) {
 	s.pending.Remove(e)
 	s.mu.Unlock()
 	if err != nil {
-		conn.Close()
 		if misfit := (*MisfitError)(nil); errors.As(err, &misfit) {
 			misfit.From = remote(conn)
 		}
 		s.refused(fmt.Errorf("a connection from %s was dropped: %w", remote(conn), err))
+		conn.Close() // now: see refuse
 		return
 	}
 	s.Serve(conn, h)
