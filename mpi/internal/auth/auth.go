@@ -109,7 +109,8 @@ var (
 func Dial(ctx context.Context, conn net.Conn, secret Secret, h Hello) error {
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	err := greet(conn, secret, h)
-	if !stop() {
+	refused := (*RefusedError)(nil)
+	if ended := !stop(); ended && !errors.As(err, &refused) { // a refusal says more
 		return context.Cause(ctx)
 	}
 	if err != nil {

@@ -248,6 +248,20 @@ func TestOtherProtocolOfOneJob(t *testing.T) {
 	})
 }
 
+// A client that is ended while it is refused says why it was refused.
+func TestRefusedAndEnded(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	client, server := net.Pipe()
+	defer client.Close()
+	go func() {
+		Accept(server, secret, func(Hello) error { return errors.New("no such rank") })
+		cancel() // before the connection is closed: the client still waits for that
+	}()
+	require.Equal(t, &RefusedError{Reason: "no such rank"}, Dial(ctx, client, secret, hello))
+	server.Close()
+}
+
 // Whatever bit of whatever record changes on the way, one end refuses, and so
 // the connection does not come about.
 func TestEveryFlippedBitIsSeen(t *testing.T) {
