@@ -77,7 +77,7 @@ func grainsAndLoads() []contest {
 			},
 		},
 		{
-			budget: "5", title: "type-check Go's sources, 2 ranks",
+			budget: "5", title: "type-check Go's sources, 2 ranks", long: true,
 			sides: []side{typechecked(2), goroutines(2)},
 			rules: []rule{
 				{ours: figure{0, "elapsed"}, peers: of(1, "elapsed"), limit: 1.05},

@@ -12,6 +12,7 @@ type contest struct {
 	title  string
 	sides  []side // ours first
 	rules  []rule
+	long   bool // takes minutes: a run of everything has few rounds of it
 	atOnce bool // all rounds at the same time: the clock decides nothing that is measured
 }
 

@@ -23,7 +23,7 @@ import (
 func main() {
 	o := options{}
 	flag.StringVar(&o.only, "only", "", "run these `budgets` alone, such as 1,4,mpi")
-	flag.IntVar(&o.runs, "runs", 7, "rounds of each contest")
+	flag.IntVar(&o.runs, "runs", 7, "rounds of each contest; without -only, of the long ones at most 3")
 	flag.BoolVar(&o.write, "write", false, "write the table and the plots to docs/performance/")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -58,7 +58,7 @@ func run(ctx context.Context, o options) (err error) {
 	defer func() { err = errors.Join(err, w.close()) }()
 	here := system(ctx, w)
 	fmt.Printf("%s%s\n\n", here, load())
-	lines, err := compete(ctx, w, chosen, o.runs)
+	lines, err := compete(ctx, w, chosen, o)
 	if err != nil {
 		return err
 	}
@@ -74,13 +74,21 @@ func run(ctx context.Context, o options) (err error) {
 	return nil
 }
 
+// rounds is how often to measure a contest.
+func (o options) rounds(c contest) int {
+	if c.long && o.only == "" {
+		return min(o.runs, 3)
+	}
+	return o.runs
+}
+
 // compete runs contests and prints the table as it grows.
-func compete(ctx context.Context, w *workshop, chosen []contest, rounds int) ([]outcome, error) {
+func compete(ctx context.Context, w *workshop, chosen []contest, o options) ([]outcome, error) {
 	fmt.Println(head())
 	var lines []outcome
 	for _, c := range chosen {
 		watch := setWatch()
-		all := c.run(ctx, w, rounds)
+		all := c.run(ctx, w, o.rounds(c))
 		if ctx.Err() != nil {
 			return nil, errors.New("interrupted")
 		}

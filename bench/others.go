@@ -10,7 +10,7 @@ func others() []contest {
 			pythonAlone("Pool, chunk 1", "multiprocessing", "pool.py", "1"),
 			pythonMPI("mpi4py.futures", "mpi4py.futures", 3, "futures.py", "1"),
 			pythonMPI("dlp_mpi", "dlp_mpi", 2, "managed.py"),
-			pythonAlone("Dask", "distributed", "dask.py"),
+			pythonAlone("Dask", "distributed", "tasks.py"),
 			gnuParallel(),
 		},
 		rules: comparisons("index", 5),
@@ -24,8 +24,8 @@ func others() []contest {
 	}, {
 		budget: "also", title: "8 B one way, 2 ranks",
 		sides: []side{
-			embedded(2, "pingpong"),
-			cMPI("C, Open MPI", 2, "pingpong"),
+			embedded(2, "pingpong", "-most=8"),
+			cMPI("C, Open MPI", 2, "pingpong", "8"),
 			socket("unix"),
 		},
 		rules: comparisons("bytes8", 2),

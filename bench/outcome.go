@@ -98,4 +98,9 @@ func (o outcome) judge(err error) string {
 	return short
 }
 
+// inDoubt reports whether others disturbed the measurement.
+func (o outcome) inDoubt() bool {
+	return o.others > 0.1 && (o.verdict == held || o.verdict == short)
+}
+
 func (o outcome) failed() bool { return strings.HasPrefix(o.verdict, "failed") }

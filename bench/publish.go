@@ -14,9 +14,8 @@ func publish(folder, system string, lines []outcome) error {
 	}
 	var page strings.Builder
 	fmt.Fprintf(&page, "# Beside the peers\n\nWritten by `go run ./bench -write`, on %s.\n"+
-		"Medians of %d rounds, the least and the most in brackets. A ratio is ours by the\n"+
-		"peer's of the same round; of those, too, the median counts.\n\n",
-		system, mostRuns(lines))
+		"Medians of n rounds, the least and the most in brackets. A ratio is ours by the\n"+
+		"peer's of the same round; of those, too, the median counts.\n\n", system)
 	page.WriteString(markdown(lines))
 	fmt.Fprintf(&page, "\n%s.\n", tally(lines))
 	for _, budget := range budgets(lines) {
@@ -66,12 +65,4 @@ func budgets(lines []outcome) []string {
 		}
 	}
 	return names
-}
-
-func mostRuns(lines []outcome) int {
-	most := 0
-	for _, o := range lines {
-		most = max(most, o.ours.runs)
-	}
-	return most
 }

@@ -51,7 +51,7 @@ func overMPI(np int, args ...string) side {
 }
 
 // cMPI is a C peer on np ranks under Open MPI.
-func cMPI(name string, np int, program string) side {
+func cMPI(name string, np int, program string, args ...string) side {
 	return side{name: name, make: func(ctx context.Context, w *workshop) (command, error) {
 		mpicc, err := w.mpicc(ctx)
 		if err != nil {
@@ -61,7 +61,7 @@ func cMPI(name string, np int, program string) side {
 		if err != nil {
 			return command{}, err
 		}
-		return w.underOpenMPI(ctx, np, path)
+		return w.underOpenMPI(ctx, np, append([]string{path}, args...)...)
 	}}
 }
 

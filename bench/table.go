@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -21,6 +22,7 @@ func columns() []column {
 		{"dlp [min..max]", 25, func(o outcome) string { return o.unit.writeAll(o.ours) }},
 		{"peer", 20, func(o outcome) string { return o.peerName }},
 		{"peer's [min..max]", 25, func(o outcome) string { return o.unit.writeAll(o.peer) }},
+		{"n", 2, func(o outcome) string { return strconv.Itoa(o.ours.runs) }},
 		{"ratio [min..max]", 24, func(o outcome) string { return times.writeAll(o.ratio) }},
 		{"budget", 9, outcome.budgetText},
 		{"others", 6, func(o outcome) string { return share.write(math.Round(100*o.others) / 100) }},
@@ -30,8 +32,11 @@ func columns() []column {
 
 // brief is the verdict in a few words; why something failed is for whoever ran it.
 func (o outcome) brief() string {
-	if o.failed() {
+	switch {
+	case o.failed():
 		return "failed"
+	case o.inDoubt():
+		return o.verdict + "?"
 	}
 	return o.verdict
 }
@@ -85,8 +90,11 @@ func markdown(lines []outcome) string {
 
 // tally counts the verdicts.
 func tally(lines []outcome) string {
-	counts := map[string]int{}
+	counts, doubts := map[string]int{}, 0
 	for _, o := range lines {
+		if o.inDoubt() {
+			doubts++
+		}
 		switch o.verdict {
 		case held, short, comparison:
 			counts[o.verdict]++
@@ -94,6 +102,10 @@ func tally(lines []outcome) string {
 			counts["not measured"]++
 		}
 	}
-	return fmt.Sprintf("%d held, %d short, %d not measured, %d for comparison",
+	text := fmt.Sprintf("%d held, %d short, %d not measured, %d for comparison",
 		counts[held], counts[short], counts["not measured"], counts[comparison])
+	if doubts > 0 {
+		text += fmt.Sprintf("; %d are in doubt (?), since others took more than 10 %% of the processors", doubts)
+	}
+	return text
 }

@@ -17,7 +17,7 @@ import (
 // the bound: what the ranks slept altogether by their number, or the longest item
 // if that is more. It counts what sleeps took, not what they should have taken.
 func loads(fs *flag.FlagSet) func(context.Context, *mpi.Comm) error {
-	each := fs.Int("items", 400, "items of each rank")
+	each := fs.Int("items", 300, "items of each rank")
 	mean := fs.Duration("mean", 250*time.Microsecond, "length of an item")
 	return func(ctx context.Context, world *mpi.Comm) error {
 		for _, l := range shapes() {

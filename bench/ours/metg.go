@@ -54,9 +54,10 @@ type grains struct {
 
 // search halves the range of lengths, on a logarithmic scale, down to 5 %. What
 // else the machine does makes a try look worse, never better, so each length has
-// three.
+// three. Where none is efficient it returns the longest that there could be.
 func (m *grains) search(ctx context.Context) (length float64, err error) {
 	low, high := 1.0, 2e6
+	length = 2 * high * m.step
 	for high/low > 1.05 {
 		middle := math.Sqrt(low * high)
 		efficient, each := false, 0.0

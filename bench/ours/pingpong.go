@@ -10,9 +10,13 @@ import (
 
 // pingpong measures how long messages of some sizes take one way: half of there
 // and back.
-func pingpong(*flag.FlagSet) func(context.Context, *mpi.Comm) error {
+func pingpong(fs *flag.FlagSet) func(context.Context, *mpi.Comm) error {
+	most := fs.Int("most", 1<<20, "bytes of the largest")
 	return func(ctx context.Context, world *mpi.Comm) error {
 		for _, size := range []int{8, 4 << 10, 64 << 10, 1 << 20} {
+			if size > *most {
+				break
+			}
 			ball := ball{c: world, data: make([]byte, size)}
 			seconds, err := enough(ctx, world, 10, func(n int) error { return ball.play(ctx, n) }, ball.check)
 			if err != nil {

@@ -9,7 +9,7 @@ world, n = MPI.COMM_WORLD, 1000
 while True:
     world.Barrier()
     start = time.perf_counter()
-    did = sum(dlp_mpi.split_managed(range(n), progress_bar=False))
+    did = sum(dlp_mpi.split_managed(range(n), is_indexable=True, progress_bar=False))
     took = world.allreduce(time.perf_counter() - start, MPI.MAX)
     assert world.allreduce(did) == n * (n - 1) // 2
     if took >= 0.2:

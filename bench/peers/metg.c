@@ -124,10 +124,11 @@ static int efficient(double step, double *each)
 
 int main(int argc, char **argv)
 {
-	double low = 1, high = 2e6, step, metg = 0;
+	double low = 1, high = 2e6, step, metg;
 
 	start(&argc, &argv);
 	step = step_time();
+	metg = 2 * high * step; /* where none is efficient */
 	while (high / low > 1.05) {
 		double middle = sqrt(low * high), each;
 

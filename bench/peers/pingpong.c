@@ -1,4 +1,5 @@
-/* How long messages of some sizes take one way: half of there and back. */
+/* How long messages of some sizes take one way: half of there and back. The argument
+   is the size of the largest. */
 #include "bench.h"
 
 static unsigned char *ball;
@@ -29,10 +30,11 @@ int main(int argc, char **argv)
 {
 	static const int sizes[] = {8, 4 << 10, 64 << 10, 1 << 20};
 	char name[32];
+	int most = argc > 1 ? atoi(argv[1]) : 1 << 20;
 
 	start(&argc, &argv);
 	ball = calloc(1 << 20, 1);
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < 4 && sizes[i] <= most; i++) {
 		bytes = sizes[i];
 		snprintf(name, sizeof name, "bytes%d", bytes);
 		show(name, enough(10, play, check) / 2);
