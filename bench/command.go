@@ -23,7 +23,7 @@ type command struct {
 }
 
 // output runs the command and returns what it wrote to standard output. The error
-// of one that fails ends with the last line that it wrote to standard error.
+// of one that fails ends with what it wrote to standard error.
 func (c command) output(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("not done within %v", patience))
 	defer cancel()
@@ -39,7 +39,7 @@ func (c command) output(ctx context.Context) (string, error) {
 	case ctx.Err() != nil:
 		return "", fmt.Errorf("%s: %w", c.args[0], context.Cause(ctx))
 	case err != nil:
-		return "", fmt.Errorf("%s: %w: %s", strings.Join(c.args, " "), err, lastLine(stderr.String()))
+		return "", fmt.Errorf("%s: %w: %s", strings.Join(c.args, " "), err, end(stderr.String()))
 	}
 	return stdout.String(), nil
 }
@@ -50,9 +50,15 @@ func (c command) figures(ctx context.Context) (figures, error) {
 	return parseFigures(out), err
 }
 
-func lastLine(text string) string {
+// end returns the last kilobyte of a text, or a little less: launchers say more
+// about a failure than there is to it.
+func end(text string) string {
 	text = strings.TrimSpace(text)
-	return text[strings.LastIndexByte(text, '\n')+1:]
+	if len(text) <= 1024 {
+		return text
+	}
+	text = text[len(text)-1024:]
+	return text[strings.IndexByte(text, '\n')+1:]
 }
 
 // A missingError is a program that is not there to be measured.

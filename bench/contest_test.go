@@ -58,7 +58,7 @@ func TestAtOnce(t *testing.T) {
 
 func TestACommandThatFailsSaysWhy(t *testing.T) {
 	_, err := command{args: []string{"sh", "-c", "echo more >&2; echo 'the cause' >&2; exit 3"}}.output(t.Context())
-	require.ErrorContains(t, err, "exit status 3: the cause")
+	require.ErrorContains(t, err, "exit status 3: more\nthe cause")
 
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("enough"))

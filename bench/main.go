@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
 func main() {
@@ -56,13 +57,13 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
-	here := system(ctx, w)
+	here, start := system(ctx, w), time.Now()
 	fmt.Printf("%s%s\n\n", here, load())
 	lines, err := compete(ctx, w, chosen, o)
 	if err != nil {
 		return err
 	}
-	fmt.Println("\n" + tally(lines))
+	fmt.Printf("\n%s; it took %v\n", tally(lines), time.Since(start).Round(time.Second))
 	if o.write {
 		if err := publish(filepath.Join(w.root, "docs", "performance"), here, lines); err != nil {
 			return err

@@ -12,7 +12,7 @@ func (w *workshop) mpirun(ctx context.Context) (string, error) {
 	return w.once("mpirun", func() (string, error) {
 		for _, name := range []string{"mpirun.openmpi", "mpirun"} {
 			version, err := command{args: []string{name, "--version"}}.output(ctx)
-			if err == nil && strings.Contains(version, "Open MPI") {
+			if err == nil && (strings.Contains(version, "Open MPI") || strings.Contains(version, "OpenRTE")) {
 				return name, nil
 			}
 		}

@@ -9,7 +9,7 @@ func others() []contest {
 			embedded(2, "index", "-chunk=1"),
 			pythonAlone("Pool, chunk 1", "multiprocessing", "pool.py", "1"),
 			pythonMPI("mpi4py.futures", "mpi4py.futures", 3, "futures.py", "1"),
-			pythonMPI("dlp_mpi", "dlp_mpi", 2, "managed.py"),
+			pythonMPI("dlp_mpi", "dlp_mpi", 2, "managed.py").with("OMP_NUM_THREADS=1", "MKL_NUM_THREADS=1"),
 			pythonAlone("Dask", "distributed", "tasks.py"),
 			gnuParallel(),
 		},

@@ -97,7 +97,8 @@ func installed(what string, programs ...string) (string, error) {
 func (w *workshop) python(ctx context.Context, module string) (string, error) {
 	return w.once("python "+module, func() (string, error) {
 		for _, python := range []string{"/usr/bin/python3", "python3"} {
-			if _, err := (command{args: []string{python, "-c", "import " + module}}).output(ctx); err == nil {
+			probe := command{args: []string{python, "-c", "import importlib.util as u, sys; sys.exit(not u.find_spec('" + module + "'))"}}
+			if _, err := probe.output(ctx); err == nil {
 				return python, nil
 			}
 		}
