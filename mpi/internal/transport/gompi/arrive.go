@@ -1,0 +1,177 @@
+//go:build mpi
+
+package gompi
+
+// #include "port.h"
+import "C"
+
+import (
+	"encoding/binary"
+	"slices"
+	"unsafe"
+
+	"github.com/dlprun/dlp/mpi/internal/wire"
+)
+
+// An arrival is a message that is not whole yet, or one that waits behind such a
+// one of the same rank, so that the order is kept.
+type arrival struct {
+	m     wire.Message
+	from  *peer
+	id    uint64 // the sender's
+	got   int    // bytes of a body that comes in pieces
+	bulk  *bulk  // that brings a large body
+	whole bool
+}
+
+// take files the letter that dlp_poll has found.
+func (t *Transport) take() error {
+	p, tag := &t.peers[t.port.src], int(t.port.tag)
+	b := unsafe.Slice((*byte)(t.port.data), int(t.port.len))
+	p.known = true
+	if tag >= tagUser {
+		t.deliver(p, wire.Message{Kind: wire.User, Tag: int32(tag - tagUser), Body: clone(b)})
+		return nil
+	}
+	if tag == tagWhole {
+		m, body := header(b)
+		m.Body = clone(body)
+		t.deliver(p, m)
+		return nil
+	}
+	if tag == tagBye {
+		t.goodbye(p)
+		return nil
+	}
+	id, b := binary.LittleEndian.Uint64(b), b[idLen:]
+	switch tag {
+	case tagFirst:
+		a, body := p.begin(id, b)
+		t.more(a, body)
+	case tagMore:
+		t.more(p.begun[id], b)
+	case tagLarge:
+		a, _ := p.begin(id, b)
+		return t.ask(a)
+	case tagGo:
+		return t.hand(id)
+	case tagVoid:
+		return t.forget(p.begun[id])
+	}
+	return nil
+}
+
+// goodbye notes that p has left: what is kept for it is kept in vain.
+func (t *Transport) goodbye(p *peer) {
+	p.left = true
+	for id, o := range t.offers {
+		if o.to == p && o.held {
+			t.held -= len(o.body)
+			delete(t.offers, id)
+		}
+	}
+}
+
+// clone returns a copy that is Go's; of nothing, nil.
+func clone(b []byte) []byte { return append([]byte(nil), b...) }
+
+// deliver lets Recv have m, unless an earlier message of p is not whole.
+func (t *Transport) deliver(p *peer, m wire.Message) {
+	m.Src = p.rank
+	if len(p.coming) > 0 {
+		p.coming = append(p.coming, &arrival{m: m, whole: true})
+		return
+	}
+	t.arrived.put(m)
+	if t.waiting > 1 {
+		t.wake()
+	}
+}
+
+// wake ends the nap of Recv.
+func (t *Transport) wake() {
+	select {
+	case t.news <- struct{}{}:
+	default:
+	}
+}
+
+// begin enters a message of several parts into the books. It returns what follows
+// its header.
+func (p *peer) begin(id uint64, b []byte) (*arrival, []byte) {
+	length := binary.LittleEndian.Uint64(b)
+	a := &arrival{from: p, id: id}
+	a.m, b = header(b[lengthLen:])
+	a.m.Src, a.m.Body = p.rank, make([]byte, length)
+	p.coming = append(p.coming, a)
+	if p.begun == nil {
+		p.begun = map[uint64]*arrival{}
+	}
+	p.begun[id] = a
+	return a, b
+}
+
+// more adds a piece.
+func (t *Transport) more(a *arrival, b []byte) {
+	a.got += copy(a.m.Body[a.got:], b)
+	if a.got == len(a.m.Body) {
+		t.complete(a)
+	}
+}
+
+// ask lets the body of a come.
+func (t *Transport) ask(a *arrival) (err error) {
+	if a.bulk, err = t.recvBulk(a); err != nil {
+		return err
+	}
+	_, err = t.post(a.from, tagGo, putID(t.next().buf, a.id))
+	return err
+}
+
+// hand sends the body of an offer, unless it was called off.
+func (t *Transport) hand(id uint64) (err error) {
+	o := t.offers[id]
+	if o == nil {
+		return nil
+	}
+	delete(t.offers, id)
+	o.sent, err = t.sendBulk(id, o)
+	return err
+}
+
+// forget strikes a message out that its sender has called off.
+func (t *Transport) forget(a *arrival) error {
+	if a == nil {
+		return nil // it has arrived
+	}
+	if a.bulk != nil {
+		if err := a.bulk.cancel(); err != nil {
+			return err
+		}
+		t.bulks = slices.DeleteFunc(t.bulks, func(b *bulk) bool { return b == a.bulk })
+	}
+	p := a.from
+	p.coming = slices.DeleteFunc(p.coming, func(b *arrival) bool { return b == a })
+	delete(p.begun, a.id)
+	t.flush(p)
+	return nil
+}
+
+// complete delivers a, and what has waited behind it.
+func (t *Transport) complete(a *arrival) {
+	a.whole = true
+	delete(a.from.begun, a.id)
+	t.flush(a.from)
+}
+
+func (t *Transport) flush(p *peer) {
+	list := p.coming
+	p.coming = nil
+	for i, a := range list {
+		if !a.whole {
+			p.coming = list[i:]
+			return
+		}
+		t.deliver(p, a.m)
+	}
+}

@@ -1,0 +1,65 @@
+//go:build mpi
+
+package gompi
+
+// #include "port.h"
+import "C"
+
+import (
+	"encoding/binary"
+
+	"github.com/dlprun/dlp/mpi/internal/wire"
+)
+
+// What a message on ctl is, by its MPI tag. A plain message of a user on the world
+// has its own tag, tagUser higher, and no header. All numbers are little-endian;
+// id is a number that the sender has given to a message of several parts.
+const (
+	tagWhole = iota // header, note, body
+	tagFirst        // id, length of the body; header, note, the first of the body
+	tagMore         // id; more of the body
+	tagLarge        // id, length of the body; header, note: the body waits
+	tagGo           // id: the body may come, on bulk
+	tagVoid         // id: what has begun under it will not be finished
+	tagBye          // nothing more will come
+	tagUser
+)
+
+// Sizes in bytes of what stands before notes and bodies.
+const (
+	idLen     = 8
+	lengthLen = 8
+	headerLen = 24 // kind, form, length of the note (16 bits), tag (32), communicator, sequence number (64 each)
+	maxLetter = C.dlp_piece
+	maxNote   = maxLetter - idLen - lengthLen - headerLen
+)
+
+// putHeader writes m's header and note to b and returns how long they are.
+func putHeader(b []byte, m *wire.Message) int {
+	note := m.Note[:min(len(m.Note), maxNote)]
+	b[0], b[1] = byte(m.Kind), m.Form
+	binary.LittleEndian.PutUint16(b[2:], uint16(len(note)))
+	binary.LittleEndian.PutUint32(b[4:], uint32(m.Tag))
+	binary.LittleEndian.PutUint64(b[8:], m.Comm)
+	binary.LittleEndian.PutUint64(b[16:], m.Seq)
+	return headerLen + copy(b[headerLen:], note)
+}
+
+// header reads what putHeader has written, and returns what follows.
+func header(b []byte) (m wire.Message, rest []byte) {
+	n := int(binary.LittleEndian.Uint16(b[2:]))
+	m = wire.Message{
+		Kind: wire.Kind(b[0]), Form: b[1],
+		Tag:  int32(binary.LittleEndian.Uint32(b[4:])),
+		Comm: binary.LittleEndian.Uint64(b[8:]),
+		Seq:  binary.LittleEndian.Uint64(b[16:]),
+		Note: string(b[headerLen : headerLen+n]),
+	}
+	return m, b[headerLen+n:]
+}
+
+// plain reports whether m can go without a header.
+func (t *Transport) plain(m *wire.Message) bool {
+	return m.Kind == wire.User && m.Comm == 0 && m.Form == 0 && m.Seq == 0 && m.Note == "" &&
+		m.Tag >= 0 && int(m.Tag) <= t.tagUB-tagUser
+}

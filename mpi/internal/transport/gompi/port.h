@@ -1,0 +1,48 @@
+// What gompi lacks: messages that are looked for and sent without blocking, a
+// thread level of one's own choice, private communicators, and errors with text.
+// No function here blocks but those that say so, and only one may run at a time.
+// All return an error code of MPI, MPI_SUCCESS (0) if all is well.
+
+#if !__has_include(<mpi.h>)
+#error "mpi.h is not found: build with 'make build-mpi', which asks mpicc where it is (docs/mpi.md)"
+#else
+
+#include <mpi.h>
+#include <stdint.h>
+
+enum {
+	dlp_piece = 4000,        // bytes of a message on ctl: below what Open MPI sends at once within a host
+	dlp_slots = 16,          // receives that are posted at any time
+	dlp_most = 1 << 30,      // bytes of a message on bulk: an int counts them
+};
+
+// A dlp_port is one rank's end of two communicators. On ctl come all messages, of
+// at most dlp_piece bytes, into receives that are always posted; on bulk the
+// bodies of large ones, into memory of their own.
+typedef struct {
+	int32_t wanted; // somebody else waits for his turn: dlp_poll returns
+
+	// The message that dlp_poll has found. Its bytes stay until the next call.
+	int src, tag, len;
+	void *data;
+
+	MPI_Comm ctl, bulk;
+	MPI_Request request[dlp_slots];
+	char *slot[dlp_slots];
+	int head;  // the slot that the next message comes into
+	int taken; // the slot before it has been read, and is not posted
+} dlp_port;
+
+int dlp_init(int *level);
+int dlp_open(dlp_port **port, int *tag_ub);          // collective, blocks
+int dlp_close(uintptr_t port);
+int dlp_poll(uintptr_t port, int tries, int yield, int *found);
+int dlp_send(uintptr_t port, void *data, int len, int dst, int tag, int sync, MPI_Request *request, int *done);
+int dlp_pieces(int64_t len);
+int dlp_send_bulk(uintptr_t port, void *body, int64_t len, int dst, int tag, MPI_Request *requests);
+int dlp_recv_bulk(uintptr_t port, void *body, int64_t len, int src, int tag, MPI_Request *requests);
+int dlp_test(int n, MPI_Request *requests, int *done);
+int dlp_cancel(int n, MPI_Request *requests);        // of receives that nothing has come for
+int dlp_error(int code, char *text);
+int dlp_failed(void);
+#endif

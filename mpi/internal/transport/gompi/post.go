@@ -1,0 +1,93 @@
+//go:build mpi
+
+package gompi
+
+// #include "port.h"
+// #include <stdlib.h>
+import "C"
+
+import (
+	"unsafe"
+
+	"github.com/dlprun/dlp/mpi/internal/transport"
+)
+
+// A parcel is memory that a letter is written into, and that belongs to MPI from
+// when it is posted until it is done.
+type parcel struct {
+	buf     []byte // not Go's
+	request C.MPI_Request
+	marks   *peer // it is this peer's mark
+	done    bool
+}
+
+// Flow control: of each window/2 bytes to a rank, one letter is sent so that MPI
+// tells when the rank has taken it: a mark. While one is under way, no more than
+// window/2 bytes follow it. MPI by itself would keep any number of small messages
+// for a rank that computes.
+const (
+	window   = 4 << 20
+	overhead = 64 // what a letter counts beside its bytes
+)
+
+// room reports whether p may be sent a letter.
+func (p *peer) room() bool { return p.mark == nil || p.unmarked < window/2 }
+
+// next returns the parcel for the next letter.
+func (t *Transport) next() *parcel {
+	if len(t.free) == 0 {
+		t.free = append(t.free, &parcel{buf: unsafe.Slice((*byte)(C.malloc(maxLetter)), maxLetter)})
+	}
+	return t.free[len(t.free)-1]
+}
+
+// post sends the first n bytes of t.next() to p under a tag. It returns the
+// parcel if MPI isn't done with it, nil if it is.
+func (t *Transport) post(p *peer, tag, n int) (*parcel, error) {
+	c := t.next()
+	p.known = true
+	p.unmarked += n + overhead
+	var sync, done C.int
+	if p.mark == nil && p.unmarked >= window/2 {
+		sync = 1
+	}
+	err := check("MPI_Isend", C.dlp_send(t.handle, unsafe.Pointer(unsafe.SliceData(c.buf)), C.int(n), C.int(p.rank), C.int(tag), sync, &c.request, &done))
+	switch {
+	case err != nil:
+		return nil, &transport.PeerError{Rank: p.rank, Err: err}
+	case sync != 0:
+		p.unmarked = 0
+	}
+	if done != 0 {
+		return nil, nil
+	}
+	t.free = t.free[:len(t.free)-1]
+	t.sent = append(t.sent, c)
+	if sync != 0 {
+		c.marks, p.mark = p, c
+	}
+	return c, nil
+}
+
+// reapParcels takes the memory of the parcels back that MPI is done with.
+func (t *Transport) reapParcels() error {
+	kept := t.sent[:0]
+	for _, c := range t.sent {
+		var done C.int
+		if err := check("MPI_Test", C.dlp_test(1, &c.request, &done)); err != nil {
+			return err
+		}
+		if done == 0 {
+			kept = append(kept, c)
+			continue
+		}
+		c.done = true
+		if c.marks != nil {
+			c.marks.mark = nil
+		}
+		t.free = append(t.free, &parcel{buf: c.buf})
+	}
+	clear(t.sent[len(kept):])
+	t.sent = kept
+	return nil
+}

@@ -1,0 +1,254 @@
+//go:build mpi
+
+package gompi
+
+// #include "port.h"
+// #cgo noescape dlp_poll
+// #cgo nocallback dlp_poll
+// #cgo noescape dlp_send
+// #cgo nocallback dlp_send
+// #cgo noescape dlp_test
+// #cgo nocallback dlp_test
+import "C"
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"github.com/dlprun/dlp/mpi/internal/transport"
+	"github.com/dlprun/dlp/mpi/internal/wire"
+)
+
+// Transport is one rank's end. All its fields are guarded by w.mu.
+type Transport struct {
+	w      *World
+	port   *C.dlp_port
+	handle C.uintptr_t // of port, for calls
+	tagUB  int         // the largest tag
+	spin   bool
+
+	peers   []peer // by rank
+	arrived queue
+	free    []*parcel         // not in use
+	sent    []*parcel         // that MPI isn't done with
+	bulks   []*bulk           // large bodies on their way
+	offers  map[uint64]*offer // large bodies that receivers may ask for
+	held    int               // bytes in copies of those
+	serial  uint64            // the last number given to a message of several parts
+	waiting int               // calls that poll
+	life    chan struct{}     // closed by Close
+	news    chan struct{}     // holds a token when a message has come that Recv may sleep through
+	broken  error             // what MPI has said for the last time
+	helper  sync.WaitGroup    // finish
+	helping bool              // it runs
+}
+
+// peer is what a rank keeps of another.
+type peer struct {
+	rank     int
+	known    bool                // messages have gone one way or the other
+	left     bool                // it has said goodbye
+	unmarked int                 // bytes sent to it since the last mark
+	mark     *parcel             // of which MPI says when it has been taken
+	coming   []*arrival          // in order; the first one is not whole
+	begun    map[uint64]*arrival // by the sender's number
+}
+
+// New makes the transport of this rank. It is collective and blocks. spin says
+// that each rank has a processor to itself, so that one that waits may use it up
+// for some microseconds.
+func (w *World) New(ctx context.Context, spin bool) (*Transport, error) {
+	t := &Transport{
+		w: w, spin: spin, peers: make([]peer, w.Size), offers: map[uint64]*offer{},
+		life: make(chan struct{}), news: make(chan struct{}, 1),
+	}
+	for r := range t.peers {
+		t.peers[r].rank = r
+	}
+	err := w.do(ctx, func() error {
+		var tagUB C.int
+		err := check("MPI_Comm_dup", C.dlp_open(&t.port, &tagUB))
+		t.handle, t.tagUB = C.uintptr_t(uintptr(unsafe.Pointer(t.port))), int(tagUB)
+		return err
+	})
+	return t, err
+}
+
+// lock takes the turn to call MPI. Whoever polls gives it up soon.
+func (t *Transport) lock() {
+	if t.w.mu.TryLock() {
+		return
+	}
+	wanted := (*int32)(unsafe.Pointer(&t.port.wanted))
+	atomic.AddInt32(wanted, 1)
+	t.w.mu.Lock()
+	atomic.AddInt32(wanted, -1)
+}
+
+func (t *Transport) unlock() { t.w.mu.Unlock() }
+
+func (t *Transport) closed() bool {
+	select {
+	case <-t.life:
+		return true
+	default:
+		return false
+	}
+}
+
+// Recv returns the next message; see transport.Transport.
+func (t *Transport) Recv(ctx context.Context) (m wire.Message, err error) {
+	err = t.wait(ctx, &pace{news: t.news}, func() (ok bool) {
+		m, ok = t.arrived.take()
+		return ok
+	})
+	return m, err
+}
+
+// wait polls, taking in all that comes, until done reports that what the caller
+// waits for has happened. done is called with the lock held. wait gives up when
+// ctx ends, t is closed, or MPI fails.
+func (t *Transport) wait(ctx context.Context, p *pace, done func() bool) error {
+	t.lock()
+	t.waiting++
+	defer func() {
+		t.waiting--
+		t.help()
+		t.unlock()
+	}()
+	for {
+		if done() {
+			return nil
+		}
+		if err := t.over(ctx); err != nil {
+			return err
+		}
+		found, err := t.poll(p.tries(t.spin))
+		if err != nil {
+			t.broken = err
+			return err
+		}
+		if found {
+			continue
+		}
+		t.unlock()
+		p.pause(ctx, t)
+		t.lock()
+	}
+}
+
+// over says why a call can't wait any longer.
+func (t *Transport) over(ctx context.Context) error {
+	switch {
+	case t.closed():
+		return transport.ErrClosed
+	case t.broken != nil:
+		return t.broken
+	}
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	default:
+		return nil
+	}
+}
+
+// poll looks for messages, and for what has become of those that are on their
+// way. It reports whether there was a message.
+func (t *Transport) poll(tries C.int, yield C.int) (bool, error) {
+	var found C.int
+	if err := check("MPI_Test", C.dlp_poll(t.handle, tries, yield, &found)); err != nil {
+		return false, err
+	}
+	if found != 0 {
+		if err := t.take(); err != nil {
+			return true, err
+		}
+	}
+	return found != 0, t.reap()
+}
+
+// reap finishes what MPI is done with.
+func (t *Transport) reap() error {
+	if len(t.sent) > 0 {
+		if err := t.reapParcels(); err != nil {
+			return err
+		}
+	}
+	if len(t.bulks) > 0 {
+		return t.reapBulks()
+	}
+	return nil
+}
+
+// unfinished reports whether something is under way that a peer may be waiting
+// for, and that goes on only while this rank polls.
+func (t *Transport) unfinished() bool {
+	unmarked := func(c *parcel) bool { return c.marks == nil }
+	return t.held > 0 || len(t.bulks) > 0 || slices.ContainsFunc(t.sent, unmarked)
+}
+
+// help starts a goroutine that finishes what is under way, if no call polls.
+func (t *Transport) help() {
+	if t.waiting > 0 || t.helping || !t.unfinished() || t.closed() || t.broken != nil {
+		return
+	}
+	t.helping = true
+	t.helper.Go(t.finish)
+}
+
+// finish polls until what is under way is finished, a call polls instead, or t
+// is closed. It takes new messages in while there is room for them.
+func (t *Transport) finish() {
+	var p pace
+	for {
+		t.lock()
+		if t.waiting > 0 || !t.unfinished() || t.closed() || t.broken != nil {
+			t.helping = false
+			t.unlock()
+			return
+		}
+		var err error
+		if t.arrived.bytes <= transport.InboxLimit {
+			_, err = t.poll(1, 0)
+		} else {
+			err = t.reap()
+		}
+		t.broken = err
+		t.unlock()
+		p.pause(context.Background(), t)
+	}
+}
+
+// byeTime bounds what Close waits for.
+const byeTime = time.Second
+
+// Close says goodbye to those whom this rank has spoken with; see
+// transport.Transport. It waits a second at most for what is still on its way.
+func (t *Transport) Close() error {
+	t.lock()
+	if t.closed() {
+		t.unlock()
+		return nil
+	}
+	close(t.life)
+	t.unlock()
+	t.helper.Wait()
+	t.lock()
+	defer t.unlock()
+	err := t.broken
+	for r := range t.peers {
+		if p := &t.peers[r]; p.known && !p.left && err == nil {
+			_, err = t.post(p, tagBye, 0)
+		}
+	}
+	for over := time.Now().Add(byeTime); err == nil && t.unfinished() && time.Now().Before(over); {
+		_, err = t.poll(yieldTries, 1)
+	}
+	return errors.Join(err, check("MPI_Cancel", C.dlp_close(t.handle)))
+}
