@@ -19,6 +19,7 @@ const module = "github.com/dlprun/dlp/"
 // point one way: what is not listed is not allowed.
 var allowed = map[string][]string{
 	"internal/codec":                       {},
+	"mpi/internal/library":                 {},
 	"mpi/internal/wire":                    {},
 	"mpi/internal/auth":                    {},
 	"mpi/internal/transport":               {"mpi/internal/wire"},
@@ -27,9 +28,9 @@ var allowed = map[string][]string{
 	"mpi/internal/transport/gompi":         {"mpi/internal/transport", "mpi/internal/wire"},
 	"mpi/internal/transport/transporttest": {"mpi/internal/transport", "mpi/internal/wire"},
 	"mpi/internal/shm":                     {},
-	"mpi/launch":                           {"mpi/internal/auth", "mpi/internal/wire"},
-	"mpi": {"internal/codec", "mpi/launch", "mpi/internal/transport", "mpi/internal/transport/mem",
-		"mpi/internal/transport/sock", "mpi/internal/shm", "mpi/internal/wire"},
+	"mpi/launch":                           {"mpi/internal/auth", "mpi/internal/library", "mpi/internal/wire"},
+	"mpi": {"internal/codec", "mpi/launch", "mpi/internal/shm", "mpi/internal/transport", "mpi/internal/transport/gompi",
+		"mpi/internal/transport/mem", "mpi/internal/transport/sock", "mpi/internal/wire"},
 	"mpi/mpitest":        {"mpi", "mpi/launch"},
 	"split":              {"internal/codec", "mpi"},
 	"gather":             {"internal/codec", "mpi"},

@@ -26,6 +26,7 @@ type job struct {
 	folder    string          // of the unix socket, if it is this rank's own
 	local     *localJob       // nil: ranks are processes
 	memory    memory          // that ranks share
+	library   library         // nil: no real MPI carries this job
 	finalized atomic.Bool
 	told      atomic.Bool // the hub knows that and why this rank fails
 	released  atomic.Bool
@@ -77,13 +78,17 @@ func initJob(ctx context.Context, found launch.Job) (*Comm, error) {
 	if found.Warning != "" {
 		fmt.Fprintln(os.Stderr, "dlp: "+found.Warning)
 	}
-	if found.Meeting == nil {
+	if found.Backend == "single" {
 		return single(), nil
 	}
 	// A second more than the hub waits, which knows who is missing.
-	ctx, cancel := context.WithTimeoutCause(ctx, found.InitTimeout+time.Second, fmt.Errorf("not all %d ranks joined within %v (DLP_INIT_TIMEOUT)", found.Size, found.InitTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, found.InitTimeout+time.Second, fmt.Errorf("not all ranks joined within %v (DLP_INIT_TIMEOUT)", found.InitTimeout))
 	defer cancel()
-	c, err := join(ctx, found)
+	meet := join
+	if found.Backend == "mpi" {
+		meet = joinLibrary
+	}
+	c, err := meet(ctx, found)
 	if err != nil {
 		return nil, fmt.Errorf("mpi: %w", err)
 	}
@@ -127,14 +132,15 @@ func (j *job) watchHub(e *engine, hosted bool) {
 	e.fail(gone)
 }
 
-// shareProcessors gives each rank of a host its part of the processors, and
-// tells the programs that it starts, unless the user has decided.
-func shareProcessors(local int) {
-	share := max(1, runtime.NumCPU()/local)
-	if os.Getenv("GOMAXPROCS") == "" && local > 1 {
+// shareProcessors gives this rank its part of the processors that it shares with
+// so many ranks, and tells the programs that it starts, unless the user has
+// decided.
+func shareProcessors(ranks int) {
+	share := max(1, runtime.NumCPU()/ranks)
+	if os.Getenv("GOMAXPROCS") == "" && ranks > 1 {
 		runtime.GOMAXPROCS(share)
 	}
-	if os.Getenv("OMP_NUM_THREADS") == "" && local > 1 {
+	if os.Getenv("OMP_NUM_THREADS") == "" && ranks > 1 {
 		os.Setenv("OMP_NUM_THREADS", strconv.Itoa(share)) // fails for malformed names only
 	}
 }
@@ -205,10 +211,14 @@ func (j *job) tell(status int, reason string, aborted bool) bool {
 // release gives back what the job holds beside its transport. Where this rank
 // hosts the hub, it waits until all ranks have heard how the job ended; then it
 // leaves the launcher's own book-keeping, with the status that this process will
-// have. Only the first call does anything.
+// have. A real MPI is left only by ranks that end well. Only the first call does
+// anything.
 func (j *job) release(status int) (err error) {
 	if !j.released.CompareAndSwap(false, true) {
 		return nil
+	}
+	if j.library != nil && status == 0 {
+		err = j.library.Finalize(context.Background())
 	}
 	if j.session != nil {
 		err = j.session.Close()

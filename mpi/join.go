@@ -59,7 +59,7 @@ func join(ctx context.Context, found launch.Job) (_ *Comm, err error) {
 	close(started)
 	go j.watchHub(e, found.Hosted)
 	c := j.world(e, found.Rank)
-	shareProcessors(c.LocalSize())
+	shareProcessors(j.sharing(found.Rank))
 	return c, nil
 }
 

@@ -62,6 +62,9 @@ func (c *Comm) endWith(err error, status int) {
 	} else if s := stackOf(err); s != nil && c.IsRoot() { // all ranks have it
 		fmt.Fprintf(os.Stderr, "%s\n", s)
 	}
+	if status > 128 && c.job.library != nil {
+		os.Exit(status) // by a signal of mpiexec, mostly, because of what another rank has said
+	}
 	c.job.end(c.engine.rank, status, trimPrefix(err), false)
 }
 
@@ -117,11 +120,14 @@ func stackOf(err error) []byte {
 }
 
 // end ends this process with status, and with it the job. The reason is shown
-// once: by whoever hosts the hub, or here if nobody does.
+// once: by whoever hosts the hub, or here if nobody does. It does not return.
 func (j *job) end(rank, status int, reason string, aborted bool) {
 	if j.local != nil {
 		j.local.abort(rank, status, reason)
 		runtime.Goexit()
+	}
+	if j.library != nil {
+		j.abort(rank, status, reason)
 	}
 	if !j.tell(status, reason, aborted) {
 		fmt.Fprintf(os.Stderr, "dlp: rank %d%s: %s\n", rank, in(j.host(rank)), reason)

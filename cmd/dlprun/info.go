@@ -84,18 +84,30 @@ func report(out io.Writer, set [][2]string, job launch.Job, err error) {
 	} else {
 		line("launcher", fmt.Sprintf("%s, because of %s", job.Launcher, job.Why))
 	}
-	line("rank", fmt.Sprintf("%d of %d", job.Rank, job.Size))
+	if job.Size > 0 {
+		line("rank", fmt.Sprintf("%d of %d", job.Rank, job.Size))
+	}
 	line("meeting", meeting(job))
 	line("transport", transport(job))
-	line("backend", "embedded (the only one in this build)")
+	line("backend", backend(job))
 	if job.Warning != "" {
 		line("warning", job.Warning)
 	}
 	w.Flush()
 }
 
+func backend(job launch.Job) string {
+	linked := "the only one in this build"
+	if job.Library != "" {
+		linked = "this build is linked against " + job.Library
+	}
+	return fmt.Sprintf("%s (%s)", job.Backend, linked)
+}
+
 func meeting(job launch.Job) string {
 	switch {
+	case job.Backend == "mpi":
+		return "MPI brings the ranks together"
 	case job.Meeting == nil:
 		return "none: one rank meets nobody"
 	case job.Hosted:
@@ -106,6 +118,8 @@ func meeting(job launch.Job) string {
 
 func transport(job launch.Job) string {
 	switch {
+	case job.Backend == "mpi":
+		return "MPI's"
 	case job.Meeting == nil:
 		return "none"
 	case job.Transport == "tcp":

@@ -32,6 +32,7 @@ type Peer struct {
 	Host   string   `json:"host"`           // for people
 	HostID string   `json:"host_id"`        // equal for ranks of one host, as far as is known
 	Pid    int      `json:"pid"`            //
+	CPUs   string   `json:"cpus,omitempty"` // that it may run on, "0-3,8"; "" if unknown
 	Unix   string   `json:"unix,omitempty"` // path of its unix socket
 	TCP    []string `json:"tcp,omitempty"`  // host:port
 }

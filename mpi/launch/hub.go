@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -541,23 +540,4 @@ func (h *Hub) refused(err error) {
 	if h.cfg.OnRefused != nil && !closed && (n <= 3 || n%100 == 0) {
 		h.cfg.OnRefused(err)
 	}
-}
-
-// Host returns this machine's name, for people.
-func Host() string {
-	name, err := os.Hostname()
-	if err != nil {
-		return "localhost"
-	}
-	return name
-}
-
-// hostID tells machines apart that share a name, and containers that share a
-// kernel.
-func hostID() string {
-	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		boot = nil // elsewhere the name alone must do
-	}
-	return Host() + "/" + strings.TrimSpace(string(boot))
 }

@@ -13,13 +13,17 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/dlprun/dlp/mpi/internal/library"
 )
 
 // Job is what a process knows of its job before it has met the others.
 type Job struct {
-	Launcher    string // "none", "dlprun", "env", "pmi", "openmpi" or "slurm"
-	Why         string // what in the environment said so
-	Rank, Size  int
+	Launcher    string   // "none", "dlprun", "env", "pmi", "openmpi" or "slurm"
+	Why         string   // what in the environment said so
+	Rank, Size  int      // Size is 0 where only Backend "mpi" will tell
+	Backend     string   // how the ranks will speak: "single", there is only one; "embedded", sockets; "mpi", real MPI
+	Library     string   // which MPI this program is linked against, "Open MPI" or "MPICH"; "" for none
 	OneHost     bool     // all ranks are known to run on one host
 	Hosted      bool     // the launcher hosts the hub; otherwise rank 0 does
 	Meeting     Meeting  // how the ranks find the hub; nil for a job of one rank
@@ -43,16 +47,28 @@ var Variables = []string{"DLP_RANK", "DLP_SIZE", "DLP_RENDEZVOUS", "DLP_SECRET",
 // dlprun or by hand; PMI, of MPICH, Intel MPI, Flux and srun --mpi=pmi2; Open MPI;
 // a Slurm step. DLP_LAUNCHER names one of them, or none, and leaves out the others.
 //
+// A program that is linked against an MPI, and was started by a launcher of that
+// MPI's kind, is to join through it: Backend is "mpi", and there is no Meeting.
+// DLP_BACKEND overrides that.
+//
 // An error is one line that names the variable and what to do. Detect blocks only
 // where PMI_PORT names a server, until that has answered.
-func Detect(getenv func(string) string) (Job, error) {
-	job := Job{Launcher: "none", Size: 1}
+func Detect(getenv func(string) string) (Job, error) { return detect(getenv, library.Name) }
+
+func detect(getenv func(string) string, linked string) (Job, error) {
+	job := Job{Launcher: "none", Size: 1, Backend: "single", Library: linked}
 	if err := settings(getenv, &job); err != nil {
 		return Job{}, err
 	}
 	only, err := oneOf(getenv, "DLP_LAUNCHER", "auto", "none", "dlprun", "env", "pmi", "openmpi", "slurm")
 	if err != nil {
 		return Job{}, err
+	}
+	if p, err := realMPI(getenv, only, linked); err != nil {
+		return Job{}, err
+	} else if p != nil {
+		job.Launcher, job.Why, job.Rank, job.Size, job.Backend = p.launcher, p.why, p.rank, p.size, "mpi"
+		return job, nil
 	}
 	if only == "none" {
 		job.Why = "DLP_LAUNCHER"
@@ -78,7 +94,9 @@ func Detect(getenv func(string) string) (Job, error) {
 	if job.Hosted {
 		job.Launcher = "dlprun"
 	}
-	job.Meeting, err = meeting(getenv, &job, found)
+	if job.Meeting, err = meeting(getenv, &job, found); job.Meeting != nil {
+		job.Backend = "embedded"
+	}
 	return job, err
 }
 
@@ -98,9 +116,6 @@ func settings(getenv func(string) string, job *Job) (err error) {
 	}
 	job.Transport, err = oneOf(getenv, "DLP_TRANSPORT", "auto", "unix", "tcp")
 	if err != nil {
-		return err
-	}
-	if _, err = oneOf(getenv, "DLP_BACKEND", "auto", "embedded"); err != nil {
 		return err
 	}
 	inTLS, err := oneOf(getenv, "DLP_TLS", "0", "1")

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -174,11 +173,12 @@ func ipOf(addr net.Addr) string {
 // have done so, or ctx ends. It returns the table of all ranks, by rank. From
 // then on down is called, from one goroutine, for each rank that is lost.
 func (s *Session) Register(ctx context.Context, self Peer, down func(Down)) ([]Peer, error) {
-	self.Host, self.HostID, self.Pid = Host(), hostID(), os.Getpid()
+	here := Self(self.Rank)
+	here.Unix, here.TCP = self.Unix, self.TCP
 	if _, near := s.Unix(); near {
-		self.HostID = "that of the hub" // so are all; in containers, each may have a name of its own
+		here.HostID = "that of the hub" // so are all; in containers, each may have a name of its own
 	}
-	if err := s.write(msgRegister, self); err != nil {
+	if err := s.write(msgRegister, here); err != nil {
 		return nil, fmt.Errorf("the job ended while rank %d joined: %w", s.rank, err)
 	}
 	select {

@@ -13,48 +13,66 @@ import (
 	"unsafe"
 )
 
-// How long a call polls in each manner that has found nothing: spinRounds only
-// where each rank has a processor to itself.
+// How long a call that waits does so in each manner. It must not sleep longer
+// than a part of the time it has waited: two ranks that answer each other would
+// each make the other sleep, for ever. Beyond a millisecond each look costs more
+// than what it might gain: waking up costs some 20 µs of a processor.
 const (
-	spinRounds  = 20 // of spinTries tests, some microseconds each
-	spinTries   = 64
-	yieldRounds = 20 // of yieldTries tests with sched_yield between them
-	yieldTries  = 4
-	nap         = time.Millisecond
+	spinTime  = 50 * time.Microsecond  // without a pause, where each rank has a processor to itself
+	yieldTime = 300 * time.Microsecond // with sched_yield
+	napPart   = 8                      // then naps of this part of the time waited
+	minNap    = 50 * time.Microsecond
+	maxNap    = 5 * time.Millisecond
 )
 
-// pace makes a call that waits poll less and less often.
+// How often a poll looks. It holds the lock meanwhile.
+const (
+	spinTries  = 64
+	yieldTries = 4
+)
+
+// pace makes a call that waits look less and less often.
 type pace struct {
-	rounds int
+	start  time.Time
+	waited time.Duration // when it last looked in vain
 	timer  *time.Timer
 	news   <-chan struct{} // ends a nap; may be nil
 }
 
-// tries says how often to look in this round, and whether to yield in between.
+// tries says how often to look now, and whether to yield in between.
 func (p *pace) tries(spin bool) (tries, yield C.int) {
-	if spin && p.rounds < spinRounds {
+	switch {
+	case p.long():
+		return 1, 0
+	case spin && p.waited < spinTime:
 		return spinTries, 0
 	}
-	if p.rounds < spinRounds+yieldRounds {
-		return yieldTries, 1
-	}
-	return 1, 0
+	return yieldTries, 1
 }
 
-// long reports whether the time of polling is over.
-func (p *pace) long() bool { return p.rounds > spinRounds+yieldRounds }
+// long reports whether the wait is one of those that are slept through.
+func (p *pace) long() bool { return p.waited >= yieldTime }
 
-// pause lets others run, and sleeps when the time of polling is over: until it is
-// time to look again, or there is news. The lock is not held.
+// pause lets others run, and in a long wait sleeps until it is time to look again,
+// or there is news. The lock is not held.
 func (p *pace) pause(ctx context.Context, t *Transport) {
-	if p.rounds == 0 && !t.spin {
-		p.rounds = spinRounds
+	if p.start.IsZero() {
+		p.start = time.Now()
+	} else {
+		p.waited = time.Since(p.start)
 	}
-	if p.rounds++; !p.long() {
-		for i := 0; i < 10 && atomic.LoadInt32((*int32)(unsafe.Pointer(&t.port.wanted))) != 0; i++ {
-			runtime.Gosched() // whoever wants to call MPI goes first
+	if !p.long() {
+		wanted := (*int32)(unsafe.Pointer(&t.port.wanted))
+		for range 10 {
+			if runtime.Gosched(); atomic.LoadInt32(wanted) == 0 {
+				return
+			}
 		}
-		runtime.Gosched()
+		return // whoever else wants to call MPI has had a chance
+	}
+	nap := min(max(p.waited/napPart, minNap), maxNap)
+	if nap < time.Millisecond { // what a timer of Go's rounds up to
+		C.dlp_nap(C.long(nap))
 		return
 	}
 	if p.timer == nil {

@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <time.h>
 
 // remembered is the first error of calls whose callers do not look at their codes.
 static int remembered;
@@ -139,6 +140,11 @@ int dlp_cancel(int n, MPI_Request *requests) {
 		if (code != MPI_SUCCESS) return code;
 	}
 	return MPI_SUCCESS;
+}
+
+void dlp_nap(long ns) {
+	struct timespec t = {.tv_nsec = ns};
+	nanosleep(&t, NULL);
 }
 
 int dlp_error(int code, char *text) {

@@ -43,6 +43,7 @@ int dlp_send_bulk(uintptr_t port, void *body, int64_t len, int dst, int tag, MPI
 int dlp_recv_bulk(uintptr_t port, void *body, int64_t len, int src, int tag, MPI_Request *requests);
 int dlp_test(int n, MPI_Request *requests, int *done);
 int dlp_cancel(int n, MPI_Request *requests);        // of receives that nothing has come for
+void dlp_nap(long ns);                               // blocks, and needs no turn
 int dlp_error(int code, char *text);
 int dlp_failed(void);
 #endif
