@@ -23,7 +23,7 @@ import (
 
 func TestMain(m *testing.M) {
 	gob.Register(record{})
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(mpitest.World(m))
 }
 
 var sizes = []int{1, 2, 3, 4, 7} // ranks

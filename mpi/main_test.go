@@ -9,6 +9,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/dlprun/dlp/mpi"
+	"github.com/dlprun/dlp/mpi/mpitest"
 )
 
 // roleEnv makes the test binary a rank of a job that a test has started: it
@@ -20,7 +21,7 @@ func TestMain(m *testing.M) {
 		role()
 		os.Exit(0)
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(mpitest.World(m))
 }
 
 // bounded returns a ctx that ends a test which hangs.

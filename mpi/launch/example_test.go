@@ -129,6 +129,12 @@ func ExampleHost() {
 	// Output: true
 }
 
+func ExampleSelf() {
+	p := launch.Self(3)
+	fmt.Println(p.Rank, p.Host == launch.Host(), p.Pid == os.Getpid())
+	// Output: 3 true true
+}
+
 func ExampleListenIP() {
 	fmt.Println(launch.ListenIP("", "10.0.0.7"))
 	fmt.Println(launch.ListenIP("192.168.1.5", "10.0.0.7"))

@@ -39,8 +39,15 @@ const childEnv = "DLP_MPITEST"
 // For ranks that are processes, Run starts the test binary again, once for each
 // rank, and lets it run this test only: what the test does before Run is done
 // in each of them, and body must not use t.
+//
+// In a process that World has made a rank, Run runs body on the ranks of that job,
+// once.
 func Run(t *testing.T, n int, body func(ctx context.Context, c *mpi.Comm) error) {
 	t.Helper()
+	if world != nil {
+		t.Run(world.Backend(), func(t *testing.T) { onWorld(t, n, body) })
+		return
+	}
 	for _, transport := range Transports {
 		t.Run(transport, func(t *testing.T) {
 			if os.Getenv(childEnv) == t.Name() {

@@ -12,7 +12,7 @@ import (
 	"github.com/dlprun/dlp/mpi/mpitest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(mpitest.World(m)) }
 
 // sum is a body that a test might have.
 func sum(ctx context.Context, c *mpi.Comm) error {
@@ -52,4 +52,11 @@ func ExampleRun() {
 	}
 	fmt.Printf("go test runs %T over %v\n", TestSum, mpitest.Transports)
 	// Output: go test runs func(*testing.T) over [inproc auto tcp]
+}
+
+// In a file of tests, instead of ExampleWorld:
+func ExampleWorld() {
+	TestMain := func(m *testing.M) { os.Exit(mpitest.World(m).Run()) }
+	fmt.Printf("with %T, go test -c makes a program for mpiexec too\n", TestMain)
+	// Output: with func(*testing.M), go test -c makes a program for mpiexec too
 }
