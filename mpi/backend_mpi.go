@@ -22,7 +22,7 @@ func joinLibrary(ctx context.Context, found launch.Job) (*Comm, error) {
 	if found.Size != 0 && found.Size != w.Size || found.Rank != w.Rank && found.Launcher != "mpi" {
 		return nil, otherLibrary(found, w)
 	}
-	j := &job{backend: "mpi", size: w.Size, library: w, memory: &hostMemory{}}
+	j := &job{backend: "mpi", size: w.Size, library: w, memory: memoryFor(found.Transport)}
 	if j.peers, err = meetByLibrary(ctx, w, found.Build); err != nil {
 		return nil, err
 	}

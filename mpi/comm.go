@@ -53,8 +53,8 @@ func (c *Comm) IsRoot() bool { return c.rank == Root }
 // run on its host, from 0 to LocalSize-1.
 func (c *Comm) LocalRank() int {
 	n := 0
-	for _, w := range c.group[:c.rank] {
-		if c.job.hostID(w) == c.job.hostID(c.engine.rank) {
+	for r := range c.rank {
+		if c.Local(r) {
 			n++
 		}
 	}
@@ -64,12 +64,17 @@ func (c *Comm) LocalRank() int {
 // LocalSize returns how many ranks of the communicator run on this rank's host.
 func (c *Comm) LocalSize() int {
 	n := 0
-	for _, w := range c.group {
-		if c.job.hostID(w) == c.job.hostID(c.engine.rank) {
+	for r := range c.group {
+		if c.Local(r) {
 			n++
 		}
 	}
 	return n
+}
+
+// Local reports whether a rank of the communicator runs on this rank's host.
+func (c *Comm) Local(rank int) bool {
+	return rank >= 0 && rank < len(c.group) && c.job.hostID(c.group[rank]) == c.job.hostID(c.engine.rank)
 }
 
 // Host returns the name of the host that a rank of the communicator runs on. A

@@ -126,6 +126,16 @@ func ExampleComm_Host() {
 	// Output: true true
 }
 
+func ExampleComm_Local() {
+	onThree(func(ctx context.Context, c *mpi.Comm) error {
+		if c.IsRoot() {
+			fmt.Println(c.Local(1), c.Local(2), c.Local(3))
+		}
+		return nil
+	})
+	// Output: true true false
+}
+
 func ExampleComm_Backend() {
 	onThree(func(ctx context.Context, c *mpi.Comm) error {
 		if c.IsRoot() {

@@ -17,10 +17,7 @@ import (
 
 // join meets the other ranks.
 func join(ctx context.Context, found launch.Job) (_ *Comm, err error) {
-	j := &job{backend: "embedded", size: found.Size, meeting: found.Meeting, memory: noMemory{}}
-	if found.Transport == "auto" {
-		j.memory = &hostMemory{}
-	}
+	j := &job{backend: "embedded", size: found.Size, meeting: found.Meeting, memory: memoryFor(found.Transport)}
 	var listeners []net.Listener
 	defer func() {
 		if err != nil {

@@ -55,6 +55,15 @@ type memory interface {
 	open(name string) ([]byte, error)
 }
 
+// memoryFor returns what ranks that are processes share, if they may, as
+// DLP_TRANSPORT says.
+func memoryFor(transport string) memory {
+	if transport == "auto" {
+		return &hostMemory{}
+	}
+	return noMemory{}
+}
+
 // noMemory is for jobs that are told to use sockets.
 type noMemory struct{}
 

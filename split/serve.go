@@ -86,7 +86,7 @@ func (s *server) share() {
 	}
 	ranks, mem, name := []int{0}, []byte(nil), ""
 	for r := 1; r < size; r++ {
-		if s.comm.Host(r) == s.comm.Host(0) {
+		if s.comm.Local(r) {
 			ranks = append(ranks, r)
 		}
 	}
