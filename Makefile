@@ -14,16 +14,30 @@ QUICK = $$($(GO) list ./... | grep -v /e2e$$)
 HEAVY := huge|both_send|cancelled_Send|full_inbox|unblocks_Send
 ONCE  := Collectives|OverEveryTransport|TestTransports|ManagerModel|TestSlice$$|TestStream$$|TestStreamLeft|TestDict$$|TestIndexed$$|Huge|Stubborn|DeathOfARank|SelfSend|OrderOfMessages|ManyGoroutines|InitTwice|ThatFinalizes|WithMembers|FlippedBit|Conformance/(unix|tcp)/($(HEAVY))|Conformance/($(HEAVY))
 
+# The compiler of the MPI to build against, and how it is asked: Open MPI's way,
+# then MPICH's, whose answer begins with the compiler's name.
+MPICC ?= $(shell command -v mpicc.openmpi || command -v mpicc)
+MPI_CFLAGS = -g -O2 $(shell $(MPICC) --showme:compile 2>/dev/null || $(MPICC) -compile-info 2>/dev/null | cut -d' ' -f2-)
+MPI_LDFLAGS = $(shell $(MPICC) --showme:link 2>/dev/null || $(MPICC) -link-info 2>/dev/null | cut -d' ' -f2-)
+MPI_GO = CGO_ENABLED=1 CGO_CFLAGS="$(MPI_CFLAGS)" CGO_LDFLAGS="$(MPI_LDFLAGS)" $(GO)
+
 # The race detector needs a C compiler.
 RACE = $$(command -v gcc >/dev/null && echo -race || echo "NOT RUN under the race detector: there is no gcc" >&2)
 
-.PHONY: help build test within around setup unit race repeat e2e contract examples lint vuln cross fuzz bench setup-bench microbench demo clean
+.PHONY: help build build-mpi mpi-flags test within around test-mpi setup unit race repeat e2e contract examples lint vuln cross fuzz bench setup-bench microbench demo clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## dlprun and the examples, into bin/
 	CGO_ENABLED=0 $(GO) build -o $(BIN)/ ./cmd/... ./examples/...
+
+build-mpi: mpi-flags ## the same, linked against the MPI of MPICC, into bin/mpi/
+	$(MPI_GO) build -tags mpi -o $(BIN)/mpi/ ./cmd/... ./examples/...
+
+mpi-flags: # what cgo must be told to build with -tags mpi
+	@test -n "$(MPICC)" && command -v $(MPICC) >/dev/null || { echo "there is no mpicc: install an MPI with its headers (Debian: libopenmpi-dev), load its module, or name its compiler: make build-mpi MPICC=/path/to/mpicc" >&2; exit 1; }
+	@echo 'export CGO_ENABLED=1 CGO_CFLAGS="$(MPI_CFLAGS)" CGO_LDFLAGS="$(MPI_LDFLAGS)"'
 
 demo: build ## count the words of Go's sources on 4 ranks and check the answer
 	$(BIN)/dlprun -np 4 $(BIN)/wordfreq -check
@@ -39,15 +53,16 @@ within: # the packages
 around: # the programs
 	$(MAKE) --no-print-directory contract
 	$(MAKE) --no-print-directory examples
+	$(MAKE) --no-print-directory test-mpi
 	$(MAKE) --no-print-directory e2e
 
 setup: ## install gcc, Open MPI, MPICH and Slurm where they are missing, if that is allowed
-	@missing=; for c in gcc mpirun.openmpi mpirun.mpich srun slurmctld munged ip; do \
+	@missing=; for c in gcc mpicc.openmpi mpicc.mpich mpirun.openmpi mpirun.mpich srun slurmctld munged ip; do \
 		PATH=$$PATH:/usr/sbin:/sbin command -v $$c >/dev/null || missing="$$missing $$c"; done; \
 	test -z "$$missing" && exit 0; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		echo "installing what is missing:$$missing"; \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq gcc libc6-dev openmpi-bin mpich slurm-wlm munge iproute2 >/dev/null; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq gcc libc6-dev openmpi-bin libopenmpi-dev mpich libmpich-dev slurm-wlm munge iproute2 >/dev/null; \
 	else echo "missing:$$missing; the tests will say what that costs"; fi
 
 unit: ## all tests once, fuzz seeds and Examples included

@@ -193,6 +193,11 @@ func (t *Transport) unfinished() bool {
 	return t.held > 0 || len(t.bulks) > 0 || slices.ContainsFunc(t.sent, unmarked)
 }
 
+// expecting reports whether somebody who knows this rank has not said goodbye.
+func (t *Transport) expecting() bool {
+	return slices.ContainsFunc(t.peers, func(p peer) bool { return p.known && !p.left })
+}
+
 // help starts a goroutine that finishes what is under way, if no call polls.
 func (t *Transport) help() {
 	if t.waiting > 0 || t.helping || !t.unfinished() || t.closed() || t.broken != nil {
@@ -225,8 +230,12 @@ func (t *Transport) finish() {
 	}
 }
 
-// byeTime bounds what Close waits for.
-const byeTime = time.Second
+// What Close waits for: that what is on its way arrives, and that those to whom it
+// says goodbye do so too, as MPI libraries complain of messages that nobody took.
+const (
+	arriveTime = time.Second
+	byeTime    = 200 * time.Millisecond
+)
 
 // Close says goodbye to those whom this rank has spoken with; see
 // transport.Transport. It waits a second at most for what is still on its way.
@@ -247,8 +256,11 @@ func (t *Transport) Close() error {
 			_, err = t.post(p, tagBye, 0)
 		}
 	}
-	for over := time.Now().Add(byeTime); err == nil && t.unfinished() && time.Now().Before(over); {
-		_, err = t.poll(yieldTries, 1)
+	for start := time.Now(); err == nil; _, err = t.poll(yieldTries, 1) {
+		waited := time.Since(start)
+		if (!t.unfinished() || waited > arriveTime) && (!t.expecting() || waited > byeTime) {
+			break
+		}
 	}
 	return errors.Join(err, check("MPI_Cancel", C.dlp_close(t.handle)))
 }

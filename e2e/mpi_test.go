@@ -1,0 +1,302 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The same programs, built with -tags mpi, under the launcher of their MPI. That
+// they speak real MPI is seen to by DLP_BACKEND=mpi, which allows nothing else.
+
+// realMPI is an MPI to build against.
+type realMPI struct {
+	name    string // its folder under bin
+	mpicc   string
+	mpiexec string
+	once    sync.Once
+	failed  string // why it could not be built
+}
+
+var (
+	openMPI = &realMPI{name: "openmpi", mpicc: "mpicc.openmpi", mpiexec: "mpirun.openmpi"}
+	mpich   = &realMPI{name: "mpich", mpicc: "mpicc.mpich", mpiexec: "mpirun.mpich"}
+)
+
+// mpiPrograms are those that are built, and mpiTests the tests of packages, by
+// package, that can run on the ranks of one job.
+var (
+	mpiPrograms = []string{"../cmd/dlprun", "../examples/wordfreq", "../examples/pi", "../examples/typecheck", "./testdata/selftest", "./testdata/faulty", "./testdata/huge"}
+	mpiTests    = map[string]string{
+		"mpi":    "^(TestCollectives|TestOrderOfMessages|TestManyGoroutines|TestSelfSend)$",
+		"split":  "OverEveryTransport$",
+		"gather": "^TestTransports$",
+	}
+)
+
+// ready builds the programs, once, and returns a launcher for them.
+func (m *realMPI) ready(t *testing.T) launcher {
+	t.Helper()
+	need(t, "make", "gcc", m.mpicc, m.mpiexec)
+	m.once.Do(func() { m.failed = m.build(m.name, "") })
+	require.Empty(t, m.failed)
+	return m.launcher(t, m.name)
+}
+
+// launcher starts what is in a folder under bin, with DLP_BACKEND=mpi.
+func (m *realMPI) launcher(t *testing.T, folder string) launcher {
+	return launcher{name: m.name, env: append(openmpiAsRoot, "DLP_BACKEND=mpi"), command: func(n int, program ...string) []string {
+		program[0] = filepath.Join(bin, folder, filepath.Base(program[0]))
+		words := []string{m.mpiexec, "-np", strconv.Itoa(n)}
+		if m == openMPI {
+			words = append(words, openmpiFlags(t)...)
+		}
+		return append(words, program...)
+	}}
+}
+
+// build builds into a folder under bin with flags for the compiler. It returns
+// what has gone wrong.
+func (m *realMPI) build(folder, flags string, env ...string) string {
+	dir := filepath.Join(bin, folder)
+	script := `set -e
+flags=$(make -s -C .. mpi-flags MPICC="$0"); eval "$flags"
+mkdir -p "$1"
+go build -tags mpi ` + flags + ` -o "$1/" ` + strings.Join(mpiPrograms, " ") + "\n"
+	for name := range mpiTests {
+		script += "go test -tags mpi " + flags + ` -c -o "$1/` + name + `.test" ../` + name + "\n"
+	}
+	c := exec.Command("bash", "-c", script, m.mpicc, dir)
+	c.Env = append(os.Environ(), env...)
+	if out, err := c.CombinedOutput(); err != nil {
+		return fmt.Sprintf("%s%v", out, err)
+	}
+	return ""
+}
+
+// rounds is how often the quick tests of real MPI run: DLP_E2E_COUNT, else once.
+func rounds(t *testing.T) int {
+	text := os.Getenv("DLP_E2E_COUNT")
+	if text == "" {
+		return 1
+	}
+	n, err := strconv.Atoi(text)
+	require.NoError(t, err, "DLP_E2E_COUNT")
+	return n
+}
+
+const mpiRanks = 4 // from 1 to so many
+
+// runTests runs the tests of the packages on n ranks, several times over.
+func (l launcher) runTests(t *testing.T, n, rounds int) {
+	for name, pattern := range mpiTests {
+		l := l
+		l.env = append([]string{"DLP_MPITEST_WORLD=1"}, l.env...)
+		r := l.run(t, n, name+".test", "-test.run", pattern, "-test.count", strconv.Itoa(rounds), "-test.v")
+		require.Zero(t, r.status, "%s on %d ranks: %v", name, n, r)
+		require.GreaterOrEqual(t, strings.Count(r.stdout, "/mpi ("), rounds*n, "%s on %d ranks: %v", name, n, r)
+	}
+}
+
+// The conformance matrix, of values, loops and gathers.
+func TestMPIMatrix(t *testing.T) {
+	l := openMPI.ready(t)
+	for n := 1; n <= mpiRanks; n++ {
+		l.runTests(t, n, rounds(t))
+	}
+}
+
+// The answers are those of the programs that are built without MPI.
+func TestMPIPrograms(t *testing.T) {
+	l := openMPI.ready(t)
+	programs := [][]string{
+		{"wordfreq", "-check", "../split"}, {"pi", "-check", "-items", "20", "-darts", "1000"}, {"typecheck", "-check", "../split"},
+	}
+	for _, p := range programs {
+		t.Run(p[0], func(t *testing.T) {
+			t.Parallel()
+			plain := start(t, nil, append([]string{filepath.Join(bin, l.name, p[0])}, p[1:]...)...)
+			require.Zero(t, plain.status, "without a launcher: %v", plain)
+			for range rounds(t) {
+				for n := 1; n <= mpiRanks; n++ {
+					r := l.run(t, n, append([]string(nil), p...)...)
+					require.Zero(t, r.status, "%d ranks: %v", n, r)
+					if p[0] != "typecheck" { // which also says how long it took
+						require.Equal(t, plain.stdout, r.stdout, "%d ranks", n)
+					}
+				}
+			}
+		})
+	}
+	t.Run("selftest", func(t *testing.T) {
+		t.Parallel()
+		for range rounds(t) {
+			for n := 1; n <= mpiRanks; n++ {
+				r := l.run(t, n, "selftest")
+				require.Zero(t, r.status, "%v", r)
+				require.Equal(t, fmt.Sprintf("selftest: %d ranks agree\n", n), r.stdout)
+			}
+		}
+	})
+}
+
+// mpiFaults is how a rank may end before its time, and what somebody says about it.
+var mpiFaults = map[string]string{
+	"kill":  `process rank %d .*signal 9`,
+	"exit0": `process rank %d `,
+	"exit3": `Process name: \[\[\d+,1\],%d\]\s+Exit code: +3`,
+	"error": `dlp: rank %d \(.*\): an error on purpose`,
+	"panic": `dlp: rank %d \(.*\): panic: on purpose`,
+}
+
+// Whatever a rank does, on whichever rank, in whichever operation: the job ends
+// within 10 s, with a status that is not 0, and the rank is named.
+func TestMPIFaults(t *testing.T) {
+	l := openMPI.ready(t)
+	operations := []string{"barrier", "gather", "managed", "map"}
+	turn := 0
+	for n := 1; n <= mpiRanks; n++ {
+		for kind, says := range mpiFaults {
+			for rank := range n {
+				turn++
+				operation := operations[turn%len(operations)]
+				t.Run(fmt.Sprintf("%d ranks/%s/%s/%d", n, operation, kind, rank), func(t *testing.T) {
+					t.Parallel() // most of it is waiting
+					r := start(t, l.env, append([]string{"timeout", "-k", "1", "10"}, l.command(n, "faulty", operation, kind, strconv.Itoa(rank))...)...)
+					require.NotZero(t, r.status, "%v", r)
+					require.NotEqual(t, 124, r.status, "%v", r)
+					require.Regexp(t, fmt.Sprintf(says, rank), r.stdout+r.stderr)
+				})
+			}
+		}
+	}
+}
+
+// A rank that ends before it joins ends the others.
+func TestMPIRankEndsBeforeInit(t *testing.T) {
+	l := openMPI.ready(t)
+	l.env = append(l.env, "DLP_INIT_TIMEOUT=2")
+	for _, kind := range []string{"exit0", "exit3", "kill"} {
+		r := l.run(t, 3, "selftest", "before", kind, "1")
+		require.NotZero(t, r.status, "%s: %v", kind, r)
+	}
+}
+
+// More bytes than an int counts arrive whole.
+func TestMPIHuge(t *testing.T) {
+	l := openMPI.ready(t)
+	r := l.run(t, 2, "huge")
+	require.Zero(t, r.status, "%v", r)
+	require.Equal(t, "huge: whole\n", r.stdout)
+}
+
+// The program speaks MPI by itself just where its own mpiexec has started it.
+func TestMPIBackendByItself(t *testing.T) {
+	own := openMPI.ready(t)
+	info := filepath.Join(bin, own.name, "dlprun")
+	env := openmpiAsRoot
+	r := start(t, env, own.command(2, "dlprun", "info")...)
+	require.Equal(t, 2, strings.Count(r.stdout, "backend mpi\n"), "%v", r)
+	r = start(t, env, info, "info")
+	require.Regexp(t, `backend +single \(this build is linked against Open MPI\)`, r.stdout, "%v", r)
+	r = start(t, env, filepath.Join(bin, "dlprun"), "-np", "2", info, "info")
+	require.Equal(t, 2, strings.Count(r.stdout, "backend embedded\n"), "%v", r)
+	need(t, "mpirun.mpich")
+	r = start(t, env, "mpirun.mpich", "-np", "2", info, "info")
+	require.Equal(t, 2, strings.Count(r.stdout, "backend embedded\n"), "%v", r)
+	r = start(t, append([]string{"DLP_BACKEND=embedded"}, env...), own.command(2, "dlprun", "info")...)
+	require.Equal(t, 2, strings.Count(r.stdout, "backend embedded\n"), "%v", r)
+}
+
+// With DLP_BACKEND=mpi under another MPI's mpiexec every rank fails, and says why,
+// instead of being a job of one rank each.
+func TestMPIOfAnotherKind(t *testing.T) {
+	for _, m := range []struct{ linked, starts *realMPI }{{openMPI, mpich}, {mpich, openMPI}} {
+		m.linked.ready(t)
+		need(t, m.starts.mpiexec)
+		l := m.starts.launcher(t, m.linked.name)
+		r := l.run(t, 2, "selftest")
+		require.NotZero(t, r.status, "%v", r)
+		require.NotContains(t, r.stdout, "agree")
+		require.Regexp(t, `dlp: this program is linked against another MPI than this mpiexec: \w+, \w+ say rank \d of 2, but .* says rank 0 of 1; build it with`, r.stderr)
+	}
+}
+
+// A library that allows no calls from different threads is refused.
+func TestMPIThreadLevel(t *testing.T) {
+	l := openMPI.ready(t)
+	shim := filepath.Join(tempDir(t), "threads.so")
+	out, err := exec.Command(openMPI.mpicc, "-shared", "-fPIC", "-o", shim, "testdata/threads.c", "-ldl").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	words := l.command(2, "selftest")
+	words = slices.Insert(words, 1, "-x", "LD_PRELOAD="+shim)
+	r := start(t, l.env, words...)
+	require.NotZero(t, r.status, "%v", r)
+	require.Contains(t, r.stderr, "grants no more than MPI_THREAD_FUNNELED, and Go needs MPI_THREAD_SERIALIZED")
+}
+
+// The same once under the race detector, and with every pointer checked that goes
+// to C.
+func TestMPIUnderCheckers(t *testing.T) {
+	openMPI.ready(t)
+	for _, c := range []struct{ name, flags, env string }{{"race", "-race", ""}, {"cgocheck", "", "GOEXPERIMENT=cgocheck2"}} {
+		t.Run(c.name, func(t *testing.T) {
+			folder := "openmpi-" + c.name
+			require.Empty(t, openMPI.build(folder, c.flags, c.env))
+			l := openMPI.launcher(t, folder)
+			for n := 1; n <= mpiRanks; n++ {
+				l.runTests(t, n, 1)
+				r := l.run(t, n, "selftest")
+				require.Zero(t, r.status, "%v", r)
+			}
+		})
+	}
+}
+
+// MPICH will do as well.
+func TestMPIOfMPICH(t *testing.T) {
+	l := mpich.ready(t)
+	for n := 1; n <= mpiRanks; n++ {
+		l.runTests(t, n, 1)
+		for _, flags := range [][]string{nil, {"-pmi-port"}} {
+			words := l.command(n, "selftest")
+			r := start(t, l.env, slices.Insert(words, 1, flags...)...)
+			require.Zero(t, r.status, "%v", r)
+			require.Equal(t, fmt.Sprintf("selftest: %d ranks agree\n", n), r.stdout)
+		}
+	}
+	for kind := range mpiFaults {
+		if kind == "exit0" {
+			continue // Hydra ends all ranks, and is content
+		}
+		r := l.run(t, 3, "faulty", "gather", kind, "1")
+		require.NotZero(t, r.status, "%s: %v", kind, r)
+	}
+}
+
+// Between hosts MPI takes what it has, TCP here.
+func TestMPIOnThreeHosts(t *testing.T) {
+	openMPI.ready(t)
+	h := newHosts(t)
+	l := openMPI.launcher(t, openMPI.name)
+	command := l.command
+	l.command = func(n int, program ...string) []string {
+		words := command(n, program...)
+		flags := []string{"-x", "DLP_BACKEND", "--mca", "plm_rsh_agent", h.agent, "--mca", "oob_tcp_if_include", "10.77.0.0/24",
+			"--mca", "btl_tcp_if_include", "10.77.0.0/24", "--mca", "pml", "ob1", "--host", strings.Join(h.names, ":2,") + ":2"}
+		return h.on(0, slices.Insert(words, 1, flags...)...)
+	}
+	for _, p := range [][]string{{"selftest"}, {"wordfreq", "-check", "../split"}} {
+		r := l.run(t, 6, append([]string(nil), p...)...)
+		require.Zero(t, r.status, "%v", r)
+	}
+	l.runTests(t, 6, 1)
+}
