@@ -35,6 +35,8 @@ func indices() []contest {
 			rules: []rule{
 				{ours: figure{0, "index"}, peers: of(1, "index"), limit: 1},
 				{ours: figure{0, "index"}, peers: of(2, "index"), limit: 0.4},
+				{what: "not at rank 0", ours: figure{0, "elsewhere"}, peers: of(1, "elsewhere")},
+				{what: "not at rank 0", ours: figure{0, "elsewhere"}, peers: of(2, "elsewhere")},
 			},
 		})
 	}

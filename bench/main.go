@@ -87,6 +87,7 @@ func (o options) rounds(c contest) int {
 func compete(ctx context.Context, w *workshop, chosen []contest, o options) ([]outcome, error) {
 	fmt.Println(head())
 	var lines []outcome
+	told := ""
 	for _, c := range chosen {
 		watch := setWatch()
 		all := c.run(ctx, w, o.rounds(c))
@@ -95,8 +96,9 @@ func compete(ctx context.Context, w *workshop, chosen []contest, o options) ([]o
 		}
 		for _, o := range c.outcomes(all, watch.others()) {
 			fmt.Println(o.line())
-			if o.failed() {
-				fmt.Println("    " + o.verdict)
+			if o.failed() && o.verdict != told {
+				told = o.verdict
+				fmt.Println("    " + told)
 			}
 			lines = append(lines, o)
 		}

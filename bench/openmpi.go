@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -49,17 +50,32 @@ func (w *workshop) underOpenMPI(ctx context.Context, np int, args ...string) (co
 
 // oursUnderOpenMPI is one of our programs, built with the tag mpi.
 func (w *workshop) oursUnderOpenMPI(ctx context.Context, np int, args ...string) (command, error) {
-	if _, err := w.mpicc(ctx); err != nil {
-		return command{}, err
-	}
 	if _, err := w.once("speaks MPI", func() (string, error) { return "", w.speaksMPI(ctx) }); err != nil {
 		return command{}, err
 	}
 	return w.mpiBuild(ctx, np, args...)
 }
 
+// goProgramMPI builds a Go program of the module with the tag mpi.
+func (w *workshop) goProgramMPI(ctx context.Context, pkg string) (string, error) {
+	mpicc, err := w.mpicc(ctx)
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(w.folder, filepath.Base(pkg)+"-mpi")
+	c := command{args: []string{"go", "build", "-tags", "mpi", "-o", path, pkg}, env: []string{"CGO_ENABLED=1"}, dir: w.root}
+	for name, flag := range map[string]string{"CGO_CFLAGS": "--showme:compile", "CGO_LDFLAGS": "--showme:link"} {
+		flags, err := command{args: []string{mpicc, flag}}.output(ctx)
+		if err != nil {
+			return "", err
+		}
+		c.env = append(c.env, name+"="+strings.TrimSpace(flags))
+	}
+	return w.build(ctx, path, c)
+}
+
 func (w *workshop) mpiBuild(ctx context.Context, np int, args ...string) (command, error) {
-	program, err := w.goProgram(ctx, ourPrograms, "mpi")
+	program, err := w.goProgramMPI(ctx, ourPrograms)
 	if err != nil {
 		return command{}, err
 	}

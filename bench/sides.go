@@ -32,11 +32,11 @@ func embedded(np int, args ...string) side {
 
 // underDlprun is a Go program of the module on np ranks.
 func (w *workshop) underDlprun(ctx context.Context, pkg string, np int, args ...string) (command, error) {
-	dlprun, err := w.goProgram(ctx, "./cmd/dlprun", "")
+	dlprun, err := w.goProgram(ctx, "./cmd/dlprun")
 	if err != nil {
 		return command{}, err
 	}
-	program, err := w.goProgram(ctx, pkg, "")
+	program, err := w.goProgram(ctx, pkg)
 	return command{
 		args: append([]string{dlprun, "-np", strconv.Itoa(np), program}, args...),
 		env:  []string{"DLP_PROGRESS=off"},
@@ -68,10 +68,7 @@ func cMPI(name string, np int, program string, args ...string) side {
 // gompi is the Go peer that has nothing but gompi.
 func gompi(np int, args ...string) side {
 	return side{name: "Go, gompi", make: func(ctx context.Context, w *workshop) (command, error) {
-		if _, err := w.mpicc(ctx); err != nil {
-			return command{}, err
-		}
-		path, err := w.goProgram(ctx, gompiPeer, "mpi")
+		path, err := w.goProgramMPI(ctx, gompiPeer)
 		if err != nil {
 			return command{}, err
 		}
@@ -189,7 +186,7 @@ func typechecked(np int) side {
 // goroutines is the same work by a pool of goroutines, in one process.
 func goroutines(n int) side {
 	return side{name: "goroutine pool", make: func(ctx context.Context, w *workshop) (command, error) {
-		path, err := w.goProgram(ctx, typecheck, "")
+		path, err := w.goProgram(ctx, typecheck)
 		return command{args: []string{path, "-times", "-goroutines", strconv.Itoa(n)}}, err
 	}}
 }

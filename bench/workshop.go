@@ -52,14 +52,10 @@ func (w *workshop) once(name string, make func() (string, error)) (string, error
 // peer is the source of a peer.
 func (w *workshop) peer(file string) string { return filepath.Join(w.root, "bench", "peers", file) }
 
-// goProgram builds a Go program of the module: plain, or with the tag mpi.
-func (w *workshop) goProgram(ctx context.Context, pkg, tag string) (string, error) {
-	path := filepath.Join(w.folder, filepath.Base(pkg)+tag)
-	cgo := "CGO_ENABLED=0"
-	if tag != "" {
-		cgo = "CGO_ENABLED=1"
-	}
-	return w.build(ctx, path, command{args: []string{"go", "build", "-tags", tag, "-o", path, pkg}, env: []string{cgo}, dir: w.root})
+// goProgram builds a Go program of the module.
+func (w *workshop) goProgram(ctx context.Context, pkg string) (string, error) {
+	path := filepath.Join(w.folder, filepath.Base(pkg))
+	return w.build(ctx, path, command{args: []string{"go", "build", "-o", path, pkg}, env: []string{"CGO_ENABLED=0"}, dir: w.root})
 }
 
 // goTest builds the tests of a package, which hold its benchmarks.
@@ -109,7 +105,7 @@ func (w *workshop) python(ctx context.Context, module string) (string, error) {
 // rate returns how many steps of our computing items a processor does in a second.
 func (w *workshop) rate(ctx context.Context) (float64, error) {
 	text, err := w.once("rate", func() (string, error) {
-		program, err := w.goProgram(ctx, ourPrograms, "")
+		program, err := w.goProgram(ctx, ourPrograms)
 		if err != nil {
 			return "", err
 		}

@@ -67,16 +67,27 @@ static inline double enough(long n, void (*work)(long n), void (*check)(long n))
 	}
 }
 
-/* A tally tells whether each index was done once. */
+/* A tally tells whether each index was done once, and what an index costs. */
 static long tally[2]; /* how many were done here, and their sum */
+static long done, busiest; /* last time, by all, and by that rank other than 0 that did most */
 
 static inline void check_tally(long n)
 {
-	long all[2];
+	long all[2], here = rank == 0 ? 0 : tally[0];
 
+	MPI_Allreduce(&here, &busiest, 1, MPI_LONG, MPI_MAX, MPI_COMM_WORLD);
 	MPI_Allreduce(tally, all, 2, MPI_LONG, MPI_SUM, MPI_COMM_WORLD);
 	need(all[0] == n && all[1] == n * (n - 1) / 2, "an index was lost or done twice");
 	tally[0] = tally[1] = 0;
+	done = n;
+}
+
+/* show_index prints the seconds of an index, and those of one that is not done by
+   rank 0. */
+static inline void show_index(double seconds)
+{
+	show("index", seconds);
+	show("elsewhere", seconds * done / (busiest > 0 ? busiest : 1));
 }
 
 #endif

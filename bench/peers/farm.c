@@ -4,11 +4,11 @@
 
 static void manage(long n)
 {
-	long next = 0, done, index;
+	long next = 0, last, index;
 	MPI_Status from;
 
 	for (int working = size - 1; working > 0;) {
-		MPI_Recv(&done, 1, MPI_LONG, MPI_ANY_SOURCE, 0, MPI_COMM_WORLD, &from);
+		MPI_Recv(&last, 1, MPI_LONG, MPI_ANY_SOURCE, 0, MPI_COMM_WORLD, &from);
 		index = next < n ? next++ : -1;
 		if (index < 0)
 			working--;
@@ -37,7 +37,7 @@ static void work(long n)
 int main(int argc, char **argv)
 {
 	start(&argc, &argv);
-	show("index", enough(10000, work, check_tally));
+	show_index(enough(10000, work, check_tally));
 	MPI_Finalize();
 	return 0;
 }

@@ -39,7 +39,7 @@ int main(int argc, char **argv)
 	MPI_Win_lock_all(0, window);
 	if (rank == 0)
 		add(0, MPI_REPLACE);
-	show("index", enough(10000, work, check));
+	show_index(enough(10000, work, check));
 	MPI_Win_unlock_all(window);
 	MPI_Win_free(&window);
 	MPI_Finalize();

@@ -32,7 +32,7 @@ func main() {
 type job struct {
 	world      *mpi.Communicator
 	rank, size int
-	tally      [2]int64 // how many indices were done here, and their sum
+	tally      []int64 // how many indices were done here, and their sum
 }
 
 func (j *job) show(name string, value float64) {
@@ -70,7 +70,7 @@ func (j *job) enough(n int64, work, check func(n int64)) float64 {
 
 // farm hands out n indices one by one: rank 0 to the others, which ask for them.
 func (j *job) farm(n int64) {
-	j.tally = [2]int64{}
+	j.tally = make([]int64, 2)
 	if j.rank == 0 {
 		j.manage(n)
 		return
@@ -101,11 +101,11 @@ func (j *job) manage(n int64) {
 }
 
 func (j *job) checkTally(n int64) {
-	var all [2]int64
-	if err := j.world.AllreduceInt64s(all[:], j.tally[:], mpi.OpSum, 0); err != nil {
+	all := make([]int64, 2)
+	if err := j.world.AllreduceInt64s(all, j.tally, mpi.OpSum, 0); err != nil {
 		panic(err)
 	}
-	j.need(all == [2]int64{n, n * (n - 1) / 2}, "an index was lost or done twice")
+	j.need(all[0] == n && all[1] == n*(n-1)/2, "an index was lost or done twice")
 }
 
 // pingpong measures how long messages of some sizes take one way.
