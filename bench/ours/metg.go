@@ -52,32 +52,42 @@ type grains struct {
 	tasks int
 }
 
-// search halves the range of lengths, on a logarithmic scale, down to 5 %. What
-// else the machine does makes a try look worse, never better, so each length has
-// three. Where none is efficient it returns the longest that there could be.
+// search starts with long tasks, and halves them until neither the half nor a
+// quarter is efficient; then it finds the limit to 5 %. Where none is efficient it
+// returns the longest that there could be.
 func (m *grains) search(ctx context.Context) (length float64, err error) {
-	low, high := 1.0, 2e6
+	high := 2e6
 	length = 2 * high * m.step
-	for high/low > 1.05 {
-		middle := math.Sqrt(low * high)
-		efficient, each := false, 0.0
-		for try := 0; try < 3 && !efficient; try++ {
-			if efficient, each, err = m.try(ctx, int(middle)); err != nil {
-				return 0, err
-			}
+	shorten := func(factor float64) bool {
+		good, each := false, 0.0
+		if good, each, err = m.efficient(ctx, int(high*factor)); good {
+			high, length = high*factor, each
 		}
-		if efficient {
-			high, length = middle, each
-		} else {
+		return good
+	}
+	for high >= 4 && err == nil && (shorten(1.0/2) || shorten(1.0/4)) {
+	}
+	for low := high / 2; high/low > 1.05 && err == nil; {
+		if middle := math.Sqrt(low * high); !shorten(middle / high) {
 			low = middle
 		}
 	}
-	return length, nil
+	return length, err
+}
+
+// efficient reports whether tasks of so many steps are efficient, and how long they
+// are then. What else the machine does makes a try look worse, never better, so
+// there are three.
+func (m *grains) efficient(ctx context.Context, steps int) (good bool, each float64, err error) {
+	for try := 0; try < 3 && !good && err == nil; try++ {
+		good, each, err = m.try(ctx, steps)
+	}
+	return good, each, err
 }
 
 // try reports whether tasks of so many steps are efficient, and how long they are,
 // measured for 25 ms at least.
-func (m *grains) try(ctx context.Context, steps int) (efficient bool, each float64, err error) {
+func (m *grains) try(ctx context.Context, steps int) (good bool, each float64, err error) {
 	const least = 0.025
 	for {
 		took, err := m.loop(ctx, steps)

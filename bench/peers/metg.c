@@ -110,37 +110,53 @@ static double length(void)
 	}
 }
 
-/* efficient tells whether half of the time of such tasks is work, in one try of
-   three: what else the machine does makes a try look worse, never better. */
-static int efficient(double step, double *each)
+/* efficient tells whether half of the time of tasks that long is work, in one try of
+   three: what else the machine does makes a try look worse, never better. If so, it
+   keeps their length. */
+static int efficient(double of_steps, double step, double *metg)
 {
+	steps = (long)of_steps;
 	for (int try = 0; try < 3; try++) {
-		*each = length();
-		if (steps * step >= *each / 2)
+		double each = length();
+
+		if (steps * step >= each / 2) {
+			*metg = each;
 			return 1;
+		}
 	}
 	return 0;
 }
 
+/* search starts with long tasks, and halves them until neither the half nor a quarter
+   is efficient; then it finds the limit to 5 %. Where none is efficient it returns the
+   longest that there could be. */
+static double search(double step)
+{
+	double high = 2e6, low, metg = 2 * high * step;
+
+	while (high >= 4) {
+		if (efficient(high / 2, step, &metg))
+			high /= 2;
+		else if (efficient(high / 4, step, &metg))
+			high /= 4;
+		else
+			break;
+	}
+	for (low = high / 2; high / low > 1.05;) {
+		double middle = sqrt(low * high);
+
+		if (efficient(middle, step, &metg))
+			high = middle;
+		else
+			low = middle;
+	}
+	return metg;
+}
+
 int main(int argc, char **argv)
 {
-	double low = 1, high = 2e6, step, metg;
-
 	start(&argc, &argv);
-	step = step_time();
-	metg = 2 * high * step; /* where none is efficient */
-	while (high / low > 1.05) {
-		double middle = sqrt(low * high), each;
-
-		steps = (long)middle;
-		if (efficient(step, &each)) {
-			high = middle;
-			metg = each;
-		} else {
-			low = middle;
-		}
-	}
-	show("metg", metg);
+	show("metg", search(step_time()));
 	MPI_Finalize();
 	return 0;
 }
