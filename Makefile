@@ -4,6 +4,8 @@ GO   ?= go
 BIN  := bin
 # How often the concurrent tests run in `make test`.
 COUNT ?= 50
+# How often those over real MPI do.
+MPI_COUNT ?= 20
 # Packages whose tests are about concurrency.
 CONCURRENT := ./mpi/internal/... ./mpi/launch ./mpi ./split ./gather
 
@@ -24,7 +26,14 @@ MPI_GO = CGO_ENABLED=1 CGO_CFLAGS="$(MPI_CFLAGS)" CGO_LDFLAGS="$(MPI_LDFLAGS)" $
 # The race detector needs a C compiler.
 RACE = $$(command -v gcc >/dev/null && echo -race || echo "NOT RUN under the race detector: there is no gcc" >&2)
 
-.PHONY: help build build-mpi mpi-flags test within around test-mpi setup unit race repeat e2e contract examples lint vuln cross fuzz bench setup-bench microbench demo clean
+# Tests with a line for each, and for what could not run: their flags, their variables.
+define named
+	@log=$$(mktemp); $(2) $(GO) test -count=1 -timeout 30m -v $(1) >$$log 2>&1; status=$$?; \
+	if [ $$status = 0 ]; then grep -E '^(--- |ok|PASS)' $$log; else cat $$log; fi; \
+	grep -B1 'NOT RUN' $$log; rm -f $$log; exit $$status
+endef
+
+.PHONY: help build build-mpi mpi-flags test within around test-mpi real-mpi setup unit race repeat e2e contract examples lint vuln cross fuzz bench setup-bench microbench demo clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,9 +84,17 @@ repeat: ## the concurrent tests COUNT times, under the race detector
 	$(GO) test $(RACE) -count=$(COUNT) -timeout 30m -skip '$(ONCE)' $(CONCURRENT)
 
 e2e: ## the programs under real launchers; names what it could not run
-	@log=$$(mktemp); $(GO) test -count=1 -timeout 30m -v ./e2e >$$log 2>&1; status=$$?; \
-	if [ $$status = 0 ]; then grep -E '^(--- |ok|PASS)' $$log; else cat $$log; fi; \
-	grep -B1 'NOT RUN' $$log; rm -f $$log; exit $$status
+	$(call named,-skip '^TestMPI' ./e2e)
+
+test-mpi: ## the same over real MPI, the quick of it MPI_COUNT times
+	@if test -n "$(MPICC)"; then $(MAKE) --no-print-directory real-mpi; \
+	else echo "NOT RUN over real MPI: there is no mpicc (make setup installs it)"; test "$$CI" != true; fi
+
+real-mpi: mpi-flags
+	$(MPI_GO) vet -tags mpi ./...
+	$(MPI_GO) tool staticcheck -tags mpi ./...
+	$(MPI_GO) test -tags mpi -count=1 ./mpi/internal/transport/gompi
+	$(call named,-run '^TestMPI' ./e2e,DLP_E2E_COUNT=$(MPI_COUNT))
 
 contract: ## a module of its own that uses every name of the public API
 	cd contract && $(GO) vet ./... && $(GO) run .

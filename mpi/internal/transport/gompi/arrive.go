@@ -30,7 +30,7 @@ func (t *Transport) take() error {
 	b := unsafe.Slice((*byte)(t.port.data), int(t.port.len))
 	p.known = true
 	if tag >= tagUser {
-		t.deliver(p, wire.Message{Kind: wire.User, Tag: int32(tag - tagUser), Body: clone(b)})
+		t.deliver(p, wire.Message{Kind: wire.User, Form: plainForm, Tag: int32(tag - tagUser), Body: clone(b)})
 		return nil
 	}
 	if tag == tagWhole {

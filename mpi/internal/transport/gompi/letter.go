@@ -58,8 +58,11 @@ func header(b []byte) (m wire.Message, rest []byte) {
 	return m, b[headerLen+n:]
 }
 
+// plainForm is the form that the engine gives to users' bytes and numbers.
+const plainForm = 1
+
 // plain reports whether m can go without a header.
 func (t *Transport) plain(m *wire.Message) bool {
-	return m.Kind == wire.User && m.Comm == 0 && m.Form == 0 && m.Seq == 0 && m.Note == "" &&
+	return m.Kind == wire.User && m.Comm == 0 && m.Form == plainForm && m.Seq == 0 && m.Note == "" &&
 		m.Tag >= 0 && int(m.Tag) <= t.tagUB-tagUser
 }

@@ -8,9 +8,7 @@ import "C"
 import (
 	"context"
 	"runtime"
-	"sync/atomic"
 	"time"
-	"unsafe"
 )
 
 // How long a call that waits does so in each manner. It must not sleep longer
@@ -62,13 +60,8 @@ func (p *pace) pause(ctx context.Context, t *Transport) {
 		p.waited = time.Since(p.start)
 	}
 	if !p.long() {
-		wanted := (*int32)(unsafe.Pointer(&t.port.wanted))
-		for range 10 {
-			if runtime.Gosched(); atomic.LoadInt32(wanted) == 0 {
-				return
-			}
-		}
-		return // whoever else wants to call MPI has had a chance
+		runtime.Gosched()
+		return
 	}
 	nap := min(max(p.waited/napPart, minNap), maxNap)
 	if nap < time.Millisecond { // what a timer of Go's rounds up to

@@ -14,6 +14,7 @@ import "C"
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -90,6 +91,11 @@ func (t *Transport) lock() {
 	atomic.AddInt32(wanted, -1)
 }
 
+// wanted reports whether somebody waits for his turn to call MPI.
+func (t *Transport) wanted() bool {
+	return atomic.LoadInt32((*int32)(unsafe.Pointer(&t.port.wanted))) != 0
+}
+
 func (t *Transport) unlock() { t.w.mu.Unlock() }
 
 func (t *Transport) closed() bool {
@@ -133,11 +139,15 @@ func (t *Transport) wait(ctx context.Context, p *pace, done func() bool) error {
 			t.broken = err
 			return err
 		}
-		if found {
+		if found && !t.wanted() {
 			continue
 		}
 		t.unlock()
-		p.pause(ctx, t)
+		if found {
+			runtime.Gosched()
+		} else {
+			p.pause(ctx, t)
+		}
 		t.lock()
 	}
 }

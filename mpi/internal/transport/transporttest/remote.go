@@ -27,18 +27,16 @@ import (
 // agentEnv names that socket to an agent.
 const agentEnv = "DLP_TRANSPORTTEST"
 
-// IsAgent reports whether this process is to call Serve instead of testing.
-func IsAgent() bool { return os.Getenv(agentEnv) != "" }
-
 // Remote returns a Harness.New for ranks that are processes. command returns what
-// starts n of them, each of which must call Serve.
+// starts n of them, each of which must call Serve; it must not be bound to t's
+// context, which ends before they do.
 func Remote(command func(t *testing.T, n int) *exec.Cmd) func(t *testing.T, n int) []transport.Transport {
 	return func(t *testing.T, n int) []transport.Transport {
 		dir, err := os.MkdirTemp("", "dlp-") // unix sockets need short paths, t.TempDir's may be long
 		require.NoError(t, err)
 		ln, err := net.Listen("unix", filepath.Join(dir, "s"))
 		require.NoError(t, err)
-		cmd := command(t, n) // not bound to t's context, which ends before the ranks do
+		cmd := command(t, n)
 		var output bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &output, &output
 		cmd.Env = append(cmd.Environ(), agentEnv+"="+ln.Addr().String())
