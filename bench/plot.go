@@ -44,7 +44,7 @@ text { fill: #f0f6fc } .small { fill: #9198a1 }
 func svg(title string, lines []outcome) string {
 	p := &plot{}
 	for _, o := range lines {
-		if o.ours.runs > 0 && o.allowed() > 0 {
+		if o.ours.runs > 0 && o.allowed() > 0 && !math.IsInf(o.allowed(), 1) {
 			p.lines = append(p.lines, o)
 		}
 	}
@@ -82,8 +82,10 @@ func (p *plot) findEnds() {
 	values := []float64{0.1, 10}
 	for _, o := range p.lines {
 		for _, s := range []summary{o.ours, o.peer} {
-			if s.min > 0 {
-				values = append(values, s.min/o.allowed(), s.max/o.allowed())
+			for _, v := range []float64{s.min, s.median, s.max} {
+				if scaled := v / o.allowed(); scaled > 0 && !math.IsInf(scaled, 1) {
+					values = append(values, scaled)
+				}
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -52,6 +53,14 @@ func TestBarsAreAsLongAsTheFigures(t *testing.T) {
 
 func TestWhatWasNotMeasuredIsNotDrawn(t *testing.T) {
 	require.Empty(t, svg("none", lines()[2:]))
+}
+
+func TestWhatHasNoEndIsDrawnToTheEdge(t *testing.T) {
+	o := lines()[0]
+	o.ours.median, o.ours.max = math.Inf(1), math.Inf(1)
+	drawn := svg("endless", []outcome{o})
+	require.Equal(t, []float64{plotRight - plotLeft}, widths(t, drawn, "ours"))
+	require.Contains(t, drawn, "dlp: ∞")
 }
 
 func TestComparisonsAreDrawnByThePeer(t *testing.T) {

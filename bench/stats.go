@@ -1,6 +1,9 @@
 package main
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // A summary is what is told of several values of one thing.
 type summary struct {
@@ -22,11 +25,14 @@ func summarize(values []float64) summary {
 	return s
 }
 
-// divide returns a/b, pair by pair.
+// divide returns a/b, pair by pair. Whoever is infinite is infinitely worse.
 func divide(a, b []float64) []float64 {
 	ratios := make([]float64, min(len(a), len(b)))
 	for i := range ratios {
 		ratios[i] = a[i] / b[i]
+		if math.IsInf(a[i], 1) {
+			ratios[i] = a[i]
+		}
 	}
 	return ratios
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -29,4 +30,6 @@ func TestSummarizeLeavesTheValuesInTheirOrder(t *testing.T) {
 func TestDivideTakesPairs(t *testing.T) {
 	require.Equal(t, []float64{2, 0.5}, divide([]float64{4, 1, 7}, []float64{2, 2}))
 	require.Empty(t, divide([]float64{4}, nil))
+	endless := math.Inf(1)
+	require.Equal(t, []float64{endless, 0, endless}, divide([]float64{endless, 2, endless}, []float64{1, endless, endless}))
 }

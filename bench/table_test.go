@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -21,6 +22,7 @@ func TestUnits(t *testing.T) {
 		"1.05":               times.write(1.05),
 		"0.000123":           times.write(0.00012345),
 		"":                   seconds.writeAll(summary{}),
+		"∞ s [0.5..∞]":       seconds.writeAll(summary{math.Inf(1), 0.5, math.Inf(1), 7}),
 		"1.5 ms [0.9..2000]": seconds.writeAll(summary{1.5e-3, 0.9e-3, 2, 7}),
 	} {
 		require.Equal(t, want, got)

@@ -30,7 +30,7 @@ func (u unit) writeAll(s summary) string {
 	}
 	scaled, name := u.scale(s.median)
 	factor := 1.0
-	if s.median != 0 {
+	if s.median != 0 && !math.IsInf(s.median, 1) {
 		factor = scaled / s.median
 	}
 	return fmt.Sprintf("%s%s [%s..%s]", digits(scaled), name, digits(s.min*factor), digits(s.max*factor))
@@ -60,6 +60,9 @@ func (u unit) scale(v float64) (float64, string) {
 
 // digits writes three significant digits, and never an exponent.
 func digits(v float64) string {
+	if math.IsInf(v, 1) {
+		return "∞"
+	}
 	decimals := 2
 	if a := math.Abs(v); a > 0 {
 		decimals = max(0, 2-int(math.Floor(math.Log10(a))))

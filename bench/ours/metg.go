@@ -54,10 +54,10 @@ type grains struct {
 
 // search starts with long tasks, and halves them until neither the half nor a
 // quarter is efficient; then it finds the limit to 5 %. Where none is efficient it
-// returns the longest that there could be.
+// is infinite.
 func (m *grains) search(ctx context.Context) (length float64, err error) {
 	high := 2e6
-	length = 2 * high * m.step
+	length = math.Inf(1)
 	shorten := func(factor float64) bool {
 		good, each := false, 0.0
 		if good, each, err = m.efficient(ctx, int(high*factor)); good {

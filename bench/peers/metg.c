@@ -128,11 +128,11 @@ static int efficient(double of_steps, double step, double *metg)
 }
 
 /* search starts with long tasks, and halves them until neither the half nor a quarter
-   is efficient; then it finds the limit to 5 %. Where none is efficient it returns the
-   longest that there could be. */
+   is efficient; then it finds the limit to 5 %. Where none is efficient it is
+   infinite. */
 static double search(double step)
 {
-	double high = 2e6, low, metg = 2 * high * step;
+	double high = 2e6, low, metg = INFINITY;
 
 	while (high >= 4) {
 		if (efficient(high / 2, step, &metg))
