@@ -193,12 +193,13 @@ func manyHosts() []contest {
 func mpiBuild() []contest {
 	all := []contest{{
 		budget: "13", title: "MPI build, one way",
-		sides: []side{overMPI(2, "pingpong"), cMPI("C, Open MPI", 2, "pingpong")},
+		sides: []side{overMPI(2, "pingpong"), cMPI("C, Open MPI", 2, "pingpong"), gompi(2, "pingpong")},
 		rules: []rule{
 			{what: "8 B", ours: figure{0, "bytes8"}, peers: of(1, "bytes8"), limit: 1.3},
 			{what: "4 KiB", ours: figure{0, "bytes4096"}, peers: of(1, "bytes4096"), limit: 1.05},
 			{what: "64 KiB", ours: figure{0, "bytes65536"}, peers: of(1, "bytes65536"), limit: 1.05},
 			{what: "1 MiB", ours: figure{0, "bytes1048576"}, peers: of(1, "bytes1048576"), limit: 1.05},
+			{what: "8 B", ours: figure{0, "bytes8"}, peers: of(2, "bytes8")},
 		},
 	}, {
 		budget: "mpi", title: "gather 5 M float64 a rank, 2 ranks",

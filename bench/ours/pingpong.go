@@ -17,7 +17,7 @@ func pingpong(fs *flag.FlagSet) func(context.Context, *mpi.Comm) error {
 			if size > *most {
 				break
 			}
-			ball := ball{c: world, data: make([]byte, size)}
+			ball := newBall(world, size)
 			seconds, err := enough(ctx, world, 10, func(n int) error { return ball.play(ctx, n) }, ball.check)
 			if err != nil {
 				return err
@@ -28,11 +28,22 @@ func pingpong(fs *flag.FlagSet) func(context.Context, *mpi.Comm) error {
 	}
 }
 
-// A ball goes there and back. Rank 1 changes its first byte, and rank 0 its last.
+// A ball goes there and back. Rank 1 counts in its first byte, and rank 0 in its
+// last; those between are a pattern, which rank 1 does not have before it comes.
 type ball struct {
 	c    *mpi.Comm
 	data []byte
 }
+
+func newBall(c *mpi.Comm, size int) ball {
+	b := ball{c: c, data: make([]byte, size)}
+	for i := 1; i < size-1 && c.IsRoot(); i++ {
+		b.data[i] = pattern(i)
+	}
+	return b
+}
+
+func pattern(i int) byte { return byte(i * 7) }
 
 func (b ball) play(ctx context.Context, n int) error {
 	for range n {
@@ -62,5 +73,10 @@ func (b ball) check(n int) error {
 		return fmt.Errorf("after %d rounds the ball counts %d and %d", n, *first, *last)
 	}
 	*first, *last = 0, 0
+	for i := 1; i < len(b.data)-1; i++ {
+		if b.data[i] != pattern(i) {
+			return fmt.Errorf("byte %d is %d", i, b.data[i])
+		}
+	}
 	return nil
 }

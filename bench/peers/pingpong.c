@@ -20,10 +20,16 @@ static void play(long n)
 	}
 }
 
+static unsigned char pattern(int i) { return i * 7; }
+
+/* check wants the counts of both ranks in the ball, and between them a pattern that
+   only rank 0 had at first. */
 static void check(long n)
 {
 	need(ball[0] == (unsigned char)n && ball[bytes - 1] == (unsigned char)n, "the ball was not always passed on");
 	ball[0] = ball[bytes - 1] = 0;
+	for (int i = 1; i < bytes - 1; i++)
+		need(ball[i] == pattern(i), "a byte came that was not sent");
 }
 
 int main(int argc, char **argv)
@@ -36,6 +42,9 @@ int main(int argc, char **argv)
 	ball = calloc(1 << 20, 1);
 	for (int i = 0; i < 4 && sizes[i] <= most; i++) {
 		bytes = sizes[i];
+		ball[0] = ball[bytes - 1] = 0;
+		for (int k = 1; k < bytes - 1; k++)
+			ball[k] = rank == 0 ? pattern(k) : 0;
 		snprintf(name, sizeof name, "bytes%d", bytes);
 		show(name, enough(10, play, check) / 2);
 	}

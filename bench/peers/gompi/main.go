@@ -112,6 +112,9 @@ func (j *job) checkTally(n int64) {
 func (j *job) pingpong() {
 	for _, size := range []int{8, 4 << 10, 64 << 10, 1 << 20} {
 		ball := make([]byte, size)
+		for i := 1; i < size && j.rank == 0; i++ {
+			ball[i] = byte(i * 7)
+		}
 		play := func(n int64) {
 			for range n {
 				if j.rank == 0 {
@@ -126,6 +129,9 @@ func (j *job) pingpong() {
 		}
 		check := func(n int64) {
 			j.need(ball[0] == byte(n), "the ball was not always passed on")
+			for i := 1; i < size; i++ {
+				j.need(ball[i] == byte(i*7), "a byte came that was not sent")
+			}
 			ball[0] = 0
 		}
 		j.show(fmt.Sprint("bytes", size), j.enough(10, play, check)/2)
