@@ -300,3 +300,25 @@ func TestMPIOnThreeHosts(t *testing.T) {
 	}
 	l.runTests(t, 6, 1)
 }
+
+// srun starts real MPI where it speaks that MPI's language, and the program finds
+// out by itself; where it does not, no rank takes itself for a job.
+func TestMPIUnderSlurm(t *testing.T) {
+	env := append(slurm(t), openmpiAsRoot...)
+	must := append([]string{"DLP_BACKEND=mpi"}, env...)
+	srun := func(m *realMPI, plugin string, program ...string) []string {
+		program[0] = filepath.Join(bin, m.name, program[0])
+		return append([]string{"srun", "--mpi=" + plugin, "-N2", "-n3", "--overcommit"}, program...)
+	}
+	for plugin, m := range map[string]*realMPI{"pmix": openMPI, "pmi2": mpich} {
+		m.ready(t)
+		r := start(t, must, srun(m, plugin, "selftest")...)
+		require.Zero(t, r.status, "%s: %v", plugin, r)
+		require.Equal(t, "selftest: 3 ranks agree\n", r.stdout, "%s", plugin)
+		r = start(t, env, srun(m, plugin, "dlprun", "info")...)
+		require.Equal(t, 3, strings.Count(r.stdout, "backend mpi\n"), "%s: %v", plugin, r)
+		r = start(t, must, srun(m, "none", "selftest")...)
+		require.NotZero(t, r.status, "%s: %v", plugin, r)
+		require.Regexp(t, "another MPI than this mpiexec|not built with SLURM's PMI support", r.stderr, plugin) // that is Open MPI's own
+	}
+}

@@ -183,21 +183,36 @@ func (t *Transport) sendLarge(ctx context.Context, p *peer, m *wire.Message) err
 func (t *Transport) waitSent(ctx context.Context, p *peer, o *offer) error {
 	var gone error
 	var pace pace
+	keep := false
 	err := t.wait(ctx, &pace, func() bool {
 		if o.sent != nil {
 			return o.sent.done
 		}
-		if gone = t.gone(p); gone != nil {
-			return true
-		}
-		if pace.long() && t.held+len(o.body) <= transport.InboxLimit {
+		if gone = t.gone(p); gone == nil && pace.long() && t.held+len(o.body) <= transport.InboxLimit {
 			t.held += len(o.body)
-			o.body, o.held = clone(o.body), true
+			keep = true
 		}
-		return o.held
+		return gone != nil || keep
 	})
-	if gone != nil {
+	switch {
+	case gone != nil:
 		return gone
+	case keep && !t.keep(p, o):
+		return t.waitSent(ctx, p, o) // p has asked meanwhile
 	}
 	return err
+}
+
+// keep puts a copy, for which there is room, in the place of o's body. It reports
+// whether that was in time.
+func (t *Transport) keep(p *peer, o *offer) bool {
+	c := clone(o.body)
+	t.lock()
+	defer t.unlock()
+	if o.sent != nil || t.gone(p) != nil {
+		t.held -= len(c)
+		return false
+	}
+	o.body, o.held = c, true
+	return true
 }
