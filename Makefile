@@ -5,7 +5,7 @@ BIN  := bin
 # How often the concurrent tests run in `make test`.
 COUNT ?= 50
 # How often those over real MPI do.
-MPI_COUNT ?= 20
+MPI_COUNT ?= 5
 # Packages whose tests are about concurrency.
 CONCURRENT := ./mpi/internal/... ./mpi/launch ./mpi ./split ./gather
 
