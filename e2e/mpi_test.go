@@ -180,6 +180,27 @@ func TestMPIFaults(t *testing.T) {
 	}
 }
 
+// What ends a job of sockets ends one of MPI too, by MPI_Abort with the right
+// status: calls that differ, Abort, a run that does not come back or does not heed
+// its ctx. The roles are those of the tests of package mpi.
+func TestMPIEnds(t *testing.T) {
+	l := openMPI.ready(t)
+	for role, want := range map[string]struct {
+		status int
+		says   string
+	}{
+		"mismatch Barrier Bcast":   {1, `rank 0 called Barrier at mpi/mismatch_test.go:\d+, rank 1 called Bcast`},
+		"mismatch Finalize Gather": {1, `rank 0 called Finalize at mpi/mismatch_test.go:\d+, rank 1 called Gather`},
+		"abort":                    {7, "aborted: no data"},
+		"goexit":                   {1, `runtime\.Goexit`},
+		"stubborn":                 {1, "broken"},
+	} {
+		r := start(t, append([]string{"DLP_TEST_ROLE=" + role, "ABORT=7"}, l.env...), l.command(2, "mpi.test")...)
+		require.Equal(t, want.status, r.status, "%s: %v", role, r)
+		require.Regexp(t, `dlp: rank [01] \(.*\): .*`+want.says, r.stderr, role)
+	}
+}
+
 // A rank that ends before it joins ends the others.
 func TestMPIRankEndsBeforeInit(t *testing.T) {
 	l := openMPI.ready(t)
