@@ -129,9 +129,19 @@ func (e *engine) recv(ctx context.Context, w *want) (wire.Message, error) {
 	defer e.mu.Unlock()
 	m, ok, err := e.atOnce(w)
 	if !ok && err == nil {
-		m, err = e.await(ctx, w)
+		return e.await(ctx, w)
 	}
+	e.passOn()
 	return m, err
+}
+
+// passOn lets a blocked call read if nobody does. Whoever has read, and may have
+// been found reading by a call that then went to sleep, ends with it. The caller
+// holds e.mu.
+func (e *engine) passOn() {
+	if !e.reading && len(e.waiting) > 0 {
+		e.waiting[0].signal()
+	}
 }
 
 // atOnce looks for a message that fits w among those that have come, and takes in
@@ -151,15 +161,10 @@ func (e *engine) atOnce(w *want) (wire.Message, bool, error) {
 		m, ok = e.poll.Poll()
 		e.mu.Lock()
 		e.reading = false
-		direct := ok && m.Kind == wire.User && w.fits(&m) && (w.size < 0 || len(m.Body) <= w.size)
-		if ok && !direct {
-			e.dispatch(m)
-			continue
+		if direct := ok && m.Kind == wire.User && w.fits(&m) && (w.size < 0 || len(m.Body) <= w.size); direct || !ok {
+			return m, direct, nil
 		}
-		if len(e.waiting) > 0 { // it may have found somebody reading
-			e.waiting[0].signal()
-		}
-		return m, direct, nil
+		e.dispatch(m)
 	}
 }
 

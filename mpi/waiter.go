@@ -53,9 +53,7 @@ func (e *engine) unwait(w *waiter) {
 	}
 	w.live = false
 	stopped := w.timer.Stop()
-	if !e.reading && len(e.waiting) > 0 {
-		e.waiting[0].signal()
-	}
+	e.passOn()
 	if !stopped && e.size > 1 {
 		return // ask may still run, and look at w: leave it to the garbage collector
 	}
