@@ -102,7 +102,7 @@ func (p *peer) begin(id uint64, b []byte) (*arrival, []byte) {
 	length := binary.LittleEndian.Uint64(b)
 	a := &arrival{from: p, id: id}
 	a.m, b = header(b[lengthLen:])
-	a.m.Src, a.m.Body = p.rank, make([]byte, length)
+	a.m.Src, a.m.Body = p.rank, wire.NewBody(int(length))
 	p.coming = append(p.coming, a)
 	if p.begun == nil {
 		p.begun = map[uint64]*arrival{}
@@ -124,8 +124,7 @@ func (t *Transport) ask(a *arrival) (err error) {
 	if a.bulk, err = t.recvBulk(a); err != nil {
 		return err
 	}
-	_, err = t.post(a.from, tagGo, putID(t.next().buf, a.id))
-	return err
+	return t.tell(a.from, tagGo, a.id)
 }
 
 // hand sends the body of an offer, unless it was called off.

@@ -34,6 +34,41 @@ const (
 	maxNote   = maxLetter - idLen - lengthLen - headerLen
 )
 
+// A letter is one message on ctl.
+type letter struct {
+	tag    int
+	id     uint64        // where the tag says so
+	length int           // of the whole body; the same
+	head   *wire.Message // whose header and note go first; nil: no one's
+	body   []byte
+}
+
+// room is how many bytes of a body fit into l.
+func (l *letter) room() int {
+	n := maxLetter - idLen
+	if l.head != nil {
+		n -= lengthLen + headerLen + min(len(l.head.Note), maxNote)
+	}
+	return n
+}
+
+// write writes l to b and returns how long it is.
+func (l *letter) write(b []byte) (n int) {
+	switch l.tag {
+	case tagFirst, tagLarge:
+		binary.LittleEndian.PutUint64(b[idLen:], uint64(l.length))
+		n += lengthLen
+		fallthrough
+	case tagMore, tagGo, tagVoid:
+		binary.LittleEndian.PutUint64(b, l.id)
+		n += idLen
+	}
+	if l.head != nil {
+		n += putHeader(b[n:], l.head)
+	}
+	return n + copy(b[n:], l.body)
+}
+
 // putHeader writes m's header and note to b and returns how long they are.
 func putHeader(b []byte, m *wire.Message) int {
 	note := m.Note[:min(len(m.Note), maxNote)]

@@ -25,6 +25,7 @@ const (
 
 // How often a poll looks. It holds the lock meanwhile.
 const (
+	pollTries  = 256 // by Poll, before anything is known about the wait
 	spinTries  = 64
 	yieldTries = 4
 )

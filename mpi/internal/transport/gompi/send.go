@@ -4,7 +4,6 @@ package gompi
 
 import (
 	"context"
-	"encoding/binary"
 
 	"github.com/dlprun/dlp/mpi/internal/transport"
 	"github.com/dlprun/dlp/mpi/internal/wire"
@@ -20,20 +19,20 @@ func (t *Transport) Send(ctx context.Context, dst int, m *wire.Message) error {
 	case dst == t.w.Rank:
 		return t.toSelf(m)
 	case len(m.Body) <= maxLetter && t.plain(m):
-		return t.send(ctx, p, tagUser+int(m.Tag), func(b []byte) int { return copy(b, m.Body) })
+		_, err := t.send(ctx, p, letter{tag: tagUser + int(m.Tag), body: m.Body})
+		return err
 	case size <= maxLetter:
-		return t.send(ctx, p, tagWhole, func(b []byte) int {
-			n := putHeader(b, m)
-			return n + copy(b[n:], m.Body)
-		})
+		_, err := t.send(ctx, p, letter{tag: tagWhole, head: m, body: m.Body})
+		return err
 	case len(m.Body) <= maxPieces:
 		return t.sendPieces(ctx, p, m)
 	}
 	return t.sendLarge(ctx, p, m)
 }
 
-// maxPieces is how long a body may be that goes in pieces.
-const maxPieces = 64 << 10
+// maxPieces is how long a body may be that goes in pieces. Longer ones are faster
+// from memory to memory.
+const maxPieces = 8 << 10
 
 func (t *Transport) toSelf(m *wire.Message) error {
 	c := *m
@@ -48,30 +47,46 @@ func (t *Transport) toSelf(m *wire.Message) error {
 	return nil
 }
 
-// send sends one letter, which fill writes, and waits until MPI has taken it, or
-// it is clear that this will last: the bytes are copied, and room is bounded.
-func (t *Transport) send(ctx context.Context, p *peer, tag int, fill func(b []byte) int) error {
-	var c *parcel
+// send sends one letter, and waits until MPI has taken it, or it is clear that this
+// will last: the bytes are copied, and room is bounded. It reports whether the
+// letter is on its way, which it may be when ctx has ended too.
+func (t *Transport) send(ctx context.Context, p *peer, l letter) (posted bool, err error) {
+	t.lock()
+	posted, c, err := t.postIfRoom(p, &l)
+	t.unlock()
+	if err != nil || posted && c == nil {
+		return posted, err
+	}
+	return t.sendLater(ctx, p, l, posted, c)
+}
+
+// postIfRoom posts l if p may be sent a letter. It returns the parcel if MPI isn't
+// done with it.
+func (t *Transport) postIfRoom(p *peer, l *letter) (posted bool, c *parcel, err error) {
+	if err := t.gone(p); err != nil || !p.room() {
+		return false, nil, err
+	}
+	c, err = t.post(p, l.tag, l.write(t.next().buf))
+	return true, c, err
+}
+
+// sendLater waits for room for l, unless it was posted, and for MPI.
+func (t *Transport) sendLater(ctx context.Context, p *peer, l letter, posted bool, c *parcel) (bool, error) {
 	var failed error
 	var pace pace
-	posted := false
 	err := t.wait(ctx, &pace, func() bool {
 		if !posted {
-			if failed = t.gone(p); failed != nil {
-				return true
+			posted, c, failed = t.postIfRoom(p, &l)
+			if failed != nil || !posted {
+				return failed != nil
 			}
-			if !p.room() {
-				return false
-			}
-			posted = true
-			c, failed = t.post(p, tag, fill(t.next().buf))
 		}
 		return c == nil || c.done || c.marks != nil || pace.long()
 	})
 	if failed != nil {
-		return failed
+		err = failed
 	}
-	return err
+	return posted, err
 }
 
 // gone says why p can't be sent to, if it can't.
@@ -93,29 +108,18 @@ func (t *Transport) number() uint64 {
 	return t.serial
 }
 
-// begin writes the start of a message of several parts.
-func begin(b []byte, id uint64, m *wire.Message) int {
-	binary.LittleEndian.PutUint64(b, id)
-	binary.LittleEndian.PutUint64(b[idLen:], uint64(len(m.Body)))
-	return idLen + lengthLen + putHeader(b[idLen+lengthLen:], m)
-}
-
 // sendPieces sends m in as many letters as it takes. If ctx ends on the way, the
 // rest is called off.
-func (t *Transport) sendPieces(ctx context.Context, p *peer, m *wire.Message) error {
+func (t *Transport) sendPieces(ctx context.Context, p *peer, m *wire.Message) (err error) {
 	id, at := t.number(), 0
-	err := t.send(ctx, p, tagFirst, func(b []byte) int {
-		n := begin(b, id, m)
-		at = copy(b[n:], m.Body)
-		return n + at
-	})
+	l := letter{tag: tagFirst, id: id, head: m, length: len(m.Body)}
 	for err == nil && at < len(m.Body) {
-		err = t.send(ctx, p, tagMore, func(b []byte) int {
-			binary.LittleEndian.PutUint64(b, id)
-			n := copy(b[idLen:], m.Body[at:])
-			at += n
-			return idLen + n
-		})
+		l.body = m.Body[at:min(at+l.room(), len(m.Body))]
+		var posted bool
+		if posted, err = t.send(ctx, p, l); posted {
+			at += len(l.body)
+		}
+		l = letter{tag: tagMore, id: id}
 	}
 	if err != nil && at > 0 && at < len(m.Body) {
 		t.callOff(p, id)
@@ -128,14 +132,16 @@ func (t *Transport) callOff(p *peer, id uint64) {
 	t.lock()
 	defer t.unlock()
 	if t.gone(p) == nil && t.broken == nil {
-		_, t.broken = t.post(p, tagVoid, putID(t.next().buf, id))
+		t.broken = t.tell(p, tagVoid, id)
 		t.help()
 	}
 }
 
-func putID(b []byte, id uint64) int {
-	binary.LittleEndian.PutUint64(b, id)
-	return idLen
+// tell sends p a letter that is nothing but a number, room or not.
+func (t *Transport) tell(p *peer, tag int, id uint64) error {
+	l := letter{tag: tag, id: id}
+	_, err := t.post(p, tag, l.write(t.next().buf))
+	return err
 }
 
 // An offer is a large body that its receiver has been told of.
@@ -150,14 +156,11 @@ type offer struct {
 // keeps a copy if p is busy. If ctx ends before p asks, it is called off; after
 // that it takes as long as it takes, since p waits for nothing else.
 func (t *Transport) sendLarge(ctx context.Context, p *peer, m *wire.Message) error {
-	id, o, announced := t.number(), &offer{to: p, body: m.Body}, false
+	id, o := t.number(), &offer{to: p, body: m.Body}
 	t.lock()
 	t.offers[id] = o
 	t.unlock()
-	err := t.send(ctx, p, tagLarge, func(b []byte) int {
-		announced = true
-		return begin(b, id, m)
-	})
+	announced, err := t.send(ctx, p, letter{tag: tagLarge, id: id, head: m, length: len(m.Body)})
 	if err == nil {
 		err = t.waitSent(ctx, p, o)
 	}

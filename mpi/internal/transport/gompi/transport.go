@@ -116,6 +116,24 @@ func (t *Transport) Recv(ctx context.Context) (m wire.Message, err error) {
 	return m, err
 }
 
+// Poll returns the next message if it comes soon; see transport.Poller. A rank that
+// has a processor to itself gives it some microseconds.
+func (t *Transport) Poll() (m wire.Message, ok bool) {
+	t.lock()
+	defer t.unlock()
+	if m, ok = t.arrived.take(); ok || t.broken != nil || t.closed() {
+		return m, ok
+	}
+	tries := C.int(1)
+	if t.spin {
+		tries = pollTries
+	}
+	if _, t.broken = t.poll(tries, 0); t.broken != nil {
+		return m, false
+	}
+	return t.arrived.take()
+}
+
 // wait polls, taking in all that comes, until done reports that what the caller
 // waits for has happened. done is called with the lock held. wait gives up when
 // ctx ends, t is closed, or MPI fails.

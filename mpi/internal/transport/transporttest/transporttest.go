@@ -41,7 +41,7 @@ func Run(t *testing.T, h Harness) {
 		{"who owns the bytes", testOwnership},
 		{"a cancelled Recv takes nothing", testCancelRecv},
 		{"a cancelled Send, small", func(t *testing.T, s *suite) { testCancelSend(t, s, 1<<10) }},
-		{"a cancelled Send, medium", func(t *testing.T, s *suite) { testCancelSend(t, s, 32<<10) }},
+		{"a cancelled Send, medium", func(t *testing.T, s *suite) { testCancelSend(t, s, 6<<10) }},
 		{"a cancelled Send, large", func(t *testing.T, s *suite) { testCancelSend(t, s, 8<<20) }},
 		{"an ended ctx sends nothing", testEndedCtx},
 		{"a full inbox holds the sender", testBounded},
@@ -244,7 +244,7 @@ func testAllToAll(t *testing.T, s *suite) {
 func testOwnership(t *testing.T, s *suite) {
 	ts := s.ranks(t, 2)
 	for dst := range ts {
-		for _, size := range []int{1, 1 << 10, 32 << 10, 1 << 20} {
+		for _, size := range []int{1, 1 << 10, 6 << 10, 1 << 20} {
 			inParallel(t, 2, func(i int) error {
 				if i == 1 {
 					for k := range 3 {
