@@ -36,7 +36,7 @@ var (
 var (
 	mpiPrograms = []string{"../cmd/dlprun", "../examples/wordfreq", "../examples/pi", "../examples/typecheck", "./testdata/selftest", "./testdata/faulty", "./testdata/huge"}
 	mpiTests    = map[string]string{
-		"mpi":    "^(TestCollectives|TestOrderOfMessages|TestManyGoroutines|TestSelfSend)$",
+		"mpi":    "^(TestCollectives|TestOrderOfMessages|TestManyGoroutines|TestSelfSend|TestRecvInto.*)$",
 		"split":  "OverEveryTransport$",
 		"gather": "^TestTransports$",
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,6 +20,7 @@ import (
 type engine struct {
 	t    transport.Transport
 	poll transport.Poller // the same; nil if it can't
+	into transport.Placer // the same
 	rank int              // in the world
 	size int
 	host func(rank int) string
@@ -26,14 +28,15 @@ type engine struct {
 	mu      sync.Mutex
 	inboxes map[uint64]*inbox // by communicator
 	waiting []*waiter
-	reading bool          // a waiter is in t.Recv
-	err     error         // why nothing works any more
-	down    atomic.Bool   // err is set
-	dead    chan struct{} // closed when err is set
-	left    []bool        // ranks that have said Left
-	leaving bool          // this rank is in Finalize
-	private int           // communicators that a library still works on
-	owed    []bool        // ranks that wait for this one, to be told when it leaves
+	reading bool            // a waiter is in t.Recv
+	place   transport.Place // the buffer of a waiter that the transport was offered, if any
+	err     error           // why nothing works any more
+	down    atomic.Bool     // err is set
+	dead    chan struct{}   // closed when err is set
+	left    []bool          // ranks that have said Left
+	leaving bool            // this rank is in Finalize
+	private int             // communicators that a library still works on
+	owed    []bool          // ranks that wait for this one, to be told when it leaves
 }
 
 // inbox holds what has arrived for one communicator and was not asked for yet,
@@ -53,6 +56,7 @@ type want struct {
 	op   string // for errors: "Recv", "Barrier"
 	note string // for those who are asked: what is called, and where
 	size int    // at most so many bytes, if 0 or more: a longer message is left where it is
+	into []byte // with size: where they are to be in the end
 	from []int  // the world ranks that AnySource stands for
 	born *call  // the call that made the communicator
 	last bool   // this is Finalize: those who have left are no reason to give up
@@ -67,8 +71,9 @@ func (w *want) fits(m *wire.Message) bool {
 
 func newEngine(t transport.Transport, rank, size int, host func(int) string) *engine {
 	poll, _ := t.(transport.Poller)
+	into, _ := t.(transport.Placer)
 	return &engine{
-		t: t, poll: poll, rank: rank, size: size, host: host, inboxes: map[uint64]*inbox{},
+		t: t, poll: poll, into: into, rank: rank, size: size, host: host, inboxes: map[uint64]*inbox{},
 		dead: make(chan struct{}), left: make([]bool, size), owed: make([]bool, size),
 	}
 }
@@ -112,6 +117,16 @@ func (b *inbox) take(w *want) (wire.Message, bool, error) {
 	return wire.Message{}, false, nil
 }
 
+// take removes and returns the first message that has come and fits w. The caller
+// holds e.mu.
+func (e *engine) take(w *want) (wire.Message, bool, error) {
+	m, ok, err := e.inbox(w.comm).take(w)
+	if ok && !e.place.Holds(w.into) {
+		e.evict(&m)
+	}
+	return m, ok, err
+}
+
 // send delivers m to a world rank.
 func (e *engine) send(ctx context.Context, op string, dst int, m *wire.Message) error {
 	if err := e.failed(op); err != nil {
@@ -129,9 +144,13 @@ func (e *engine) recv(ctx context.Context, w *want) (wire.Message, error) {
 	defer e.mu.Unlock()
 	m, ok, err := e.atOnce(w)
 	if !ok && err == nil {
-		return e.await(ctx, w)
+		m, err = e.await(ctx, w)
+	} else {
+		e.passOn()
 	}
-	e.passOn()
+	if e.place.Holds(w.into) {
+		e.withdraw(&m)
+	}
 	return m, err
 }
 
@@ -149,22 +168,62 @@ func (e *engine) passOn() {
 // one. The caller holds e.mu.
 func (e *engine) atOnce(w *want) (wire.Message, bool, error) {
 	for {
-		m, ok, err := e.inbox(w.comm).take(w)
+		m, ok, err := e.take(w)
 		if ok || err != nil || e.reading || e.poll == nil {
 			return m, ok, err
 		}
 		if err := e.hopeless(w); err != nil {
 			return wire.Message{}, false, err
 		}
-		e.reading = true
-		e.mu.Unlock()
-		m, ok = e.poll.Poll()
-		e.mu.Lock()
-		e.reading = false
+		m, ok = e.pollFor(w)
 		if direct := ok && m.Kind == wire.User && w.fits(&m) && (w.size < 0 || len(m.Body) <= w.size); direct || !ok {
 			return m, direct, nil
 		}
 		e.dispatch(m)
+	}
+}
+
+// pollFor looks for what the transport has at hand, and offers it the buffer of w,
+// if that has one and nobody else's is offered. The caller holds e.mu, which is
+// released meanwhile.
+func (e *engine) pollFor(w *want) (m wire.Message, ok bool) {
+	offer := e.into != nil && len(w.into) > 0 && e.place.Buf == nil && w.src != AnySource
+	if offer {
+		e.place = transport.Place{Src: w.src, Comm: w.comm, Tag: int32(w.tag), Buf: w.into}
+	}
+	e.reading = true
+	e.mu.Unlock()
+	if offer {
+		m, ok = e.into.PollInto(e.place)
+	} else {
+		m, ok = e.poll.Poll()
+	}
+	e.mu.Lock()
+	e.reading = false
+	return m, ok
+}
+
+// withdraw takes back the buffer that the transport was offered, at the end of the
+// call that has offered it and got m. The caller holds e.mu, which is released
+// meanwhile.
+func (e *engine) withdraw(m *wire.Message) {
+	if !e.place.Holds(m.Body) {
+		e.mu.Unlock()
+		e.into.Withdraw()
+		e.mu.Lock()
+		filed := e.inbox(e.place.Comm).user
+		for i := range filed {
+			e.evict(&filed[i])
+		}
+	}
+	e.place = transport.Place{}
+}
+
+// evict gives m memory of its own if its body is in a buffer that was offered. The
+// caller holds e.mu.
+func (e *engine) evict(m *wire.Message) {
+	if e.place.Holds(m.Body) {
+		m.Body = slices.Clone(m.Body)
 	}
 }
 
@@ -174,7 +233,7 @@ func (e *engine) await(ctx context.Context, w *want) (wire.Message, error) {
 	self := e.wait(w)
 	defer e.unwait(self)
 	for {
-		m, ok, err := e.inbox(w.comm).take(w)
+		m, ok, err := e.take(w)
 		if ok || err != nil {
 			return m, err
 		}

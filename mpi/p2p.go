@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/dlprun/dlp/internal/codec"
+	"github.com/dlprun/dlp/mpi/internal/transport"
 	"github.com/dlprun/dlp/mpi/internal/wire"
 )
 
@@ -25,7 +26,7 @@ func (c *Comm) Send(ctx context.Context, dst int, tag Tag, data []byte) error {
 // one that came first. It blocks until there is one, ctx ends, or none can come
 // any more: then it is a RankError.
 func (c *Comm) Recv(ctx context.Context, src int, tag Tag) ([]byte, Status, error) {
-	m, s, err := c.recv(ctx, "Recv", src, tag, -1)
+	m, s, err := c.recv(ctx, "Recv", src, tag, nil, -1)
 	return m.Body, s, err
 }
 
@@ -33,8 +34,8 @@ func (c *Comm) Recv(ctx context.Context, src int, tag Tag) ([]byte, Status, erro
 // returns ErrTruncated, with the Status of the message, which is kept for the
 // next call.
 func (c *Comm) RecvInto(ctx context.Context, src int, tag Tag, buf []byte) (Status, error) {
-	m, s, err := c.recv(ctx, "RecvInto", src, tag, len(buf))
-	if err == nil {
+	m, s, err := c.recv(ctx, "RecvInto", src, tag, buf, len(buf))
+	if place := (transport.Place{Buf: buf}); err == nil && !place.Holds(m.Body) {
 		copy(buf, m.Body)
 		wire.FreeBody(m.Body)
 	}
@@ -58,7 +59,7 @@ func RecvValue[T any](ctx context.Context, c *Comm, src int, tag Tag) (T, Status
 	if err := codec.Check[T](); err != nil {
 		return zero, Status{}, fmt.Errorf("mpi: RecvValue: %w", err)
 	}
-	m, s, err := c.recv(ctx, "RecvValue", src, tag, -1)
+	m, s, err := c.recv(ctx, "RecvValue", src, tag, nil, -1)
 	if err != nil {
 		return zero, s, err
 	}
@@ -87,8 +88,8 @@ func (c *Comm) send(ctx context.Context, op string, dst int, tag Tag, form codec
 // messages are those on their way into a transport, which doesn't keep them.
 var messages = sync.Pool{New: func() any { return new(wire.Message) }}
 
-func (c *Comm) recv(ctx context.Context, op string, src int, tag Tag, size int) (wire.Message, Status, error) {
-	w := want{kind: wire.User, comm: c.id, src: AnySource, tag: tag, op: op, size: size, from: c.group, born: c.born}
+func (c *Comm) recv(ctx context.Context, op string, src int, tag Tag, into []byte, size int) (wire.Message, Status, error) {
+	w := want{kind: wire.User, comm: c.id, src: AnySource, tag: tag, op: op, into: into, size: size, from: c.group, born: c.born}
 	if src != AnySource {
 		if err := c.checkRank(op, "src", src); err != nil {
 			return wire.Message{}, Status{}, err

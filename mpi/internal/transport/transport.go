@@ -45,6 +45,40 @@ type Poller interface {
 	Poll() (wire.Message, bool)
 }
 
+// A Placer is a Poller that can put a body straight where its receiver wants it.
+type Placer interface {
+	Poller
+
+	// PollInto is Poll, and offers a place for the body of the next message that
+	// fits it. The offer stands until that one, whichever call returns it, has its
+	// Body there, or Withdraw is called. There is one offer at a time.
+	PollInto(p Place) (wire.Message, bool)
+
+	// Withdraw takes the offer back. When it returns, nothing refers to the place
+	// any more, nor writes to it; a message that Recv has not returned yet has its
+	// Body elsewhere. It blocks while MPI or the system is at it, which is not for
+	// long.
+	Withdraw()
+}
+
+// A Place is memory that a call which waits for a message offers for its body.
+type Place struct {
+	Src  int
+	Comm uint64
+	Tag  int32 // below 0: any
+	Buf  []byte
+}
+
+// Fits reports whether the body of m, of n bytes, may go there.
+func (p *Place) Fits(m *wire.Message, n int) bool {
+	return m.Src == p.Src && m.Comm == p.Comm && (p.Tag < 0 || m.Tag == p.Tag) && m.Kind == wire.User && 0 < n && n <= len(p.Buf)
+}
+
+// Holds reports whether body is in the place.
+func (p *Place) Holds(body []byte) bool {
+	return len(body) > 0 && len(p.Buf) > 0 && &body[0] == &p.Buf[0]
+}
+
 // Until returns a context that ends with ctx, and with ErrClosed when life does:
 // what a call waits on that Close must get out of. stop frees it.
 func Until(ctx, life context.Context) (_ context.Context, stop func()) {

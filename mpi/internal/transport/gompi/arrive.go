@@ -30,13 +30,12 @@ func (t *Transport) take() error {
 	b := unsafe.Slice((*byte)(t.port.data), int(t.port.len))
 	p.known = true
 	if tag >= tagUser {
-		t.deliver(p, wire.Message{Kind: wire.User, Form: plainForm, Tag: int32(tag - tagUser), Body: clone(b)})
+		t.whole(p, wire.Message{Kind: wire.User, Form: plainForm, Tag: int32(tag - tagUser)}, b)
 		return nil
 	}
 	if tag == tagWhole {
 		m, body := header(b)
-		m.Body = clone(body)
-		t.deliver(p, m)
+		t.whole(p, m, body)
 		return nil
 	}
 	if tag == tagBye {
@@ -46,12 +45,12 @@ func (t *Transport) take() error {
 	id, b := binary.LittleEndian.Uint64(b), b[idLen:]
 	switch tag {
 	case tagFirst:
-		a, body := p.begin(id, b)
+		a, body := t.begin(p, id, b)
 		t.more(a, body)
 	case tagMore:
 		t.more(p.begun[id], b)
 	case tagLarge:
-		a, _ := p.begin(id, b)
+		a, _ := t.begin(p, id, b)
 		return t.ask(a)
 	case tagGo:
 		return t.hand(id)
@@ -59,6 +58,14 @@ func (t *Transport) take() error {
 		return t.forget(p.begun[id])
 	}
 	return nil
+}
+
+// whole delivers m, which p has sent in one letter, with a copy of body.
+func (t *Transport) whole(p *peer, m wire.Message, body []byte) {
+	m.Src = p.rank
+	m.Body = t.memory(p, &m, len(body))
+	copy(m.Body, body)
+	t.deliver(p, m)
 }
 
 // goodbye notes that p has left: what is kept for it is kept in vain.
@@ -77,7 +84,6 @@ func clone(b []byte) []byte { return append([]byte(nil), b...) }
 
 // deliver lets Recv have m, unless an earlier message of p is not whole.
 func (t *Transport) deliver(p *peer, m wire.Message) {
-	m.Src = p.rank
 	if len(p.coming) > 0 {
 		p.coming = append(p.coming, &arrival{m: m, whole: true})
 		return
@@ -98,11 +104,15 @@ func (t *Transport) wake() {
 
 // begin enters a message of several parts into the books. It returns what follows
 // its header.
-func (p *peer) begin(id uint64, b []byte) (*arrival, []byte) {
+func (t *Transport) begin(p *peer, id uint64, b []byte) (*arrival, []byte) {
 	length := binary.LittleEndian.Uint64(b)
 	a := &arrival{from: p, id: id}
 	a.m, b = header(b[lengthLen:])
-	a.m.Src, a.m.Body = p.rank, wire.NewBody(int(length))
+	a.m.Src = p.rank
+	a.m.Body = t.memory(p, &a.m, int(length))
+	if t.place.taken.Holds(a.m.Body) {
+		t.place.guest = a
+	}
 	p.coming = append(p.coming, a)
 	if p.begun == nil {
 		p.begun = map[uint64]*arrival{}
@@ -147,8 +157,9 @@ func (t *Transport) forget(a *arrival) error {
 		if err := a.bulk.cancel(); err != nil {
 			return err
 		}
-		t.bulks = slices.DeleteFunc(t.bulks, func(b *bulk) bool { return b == a.bulk })
+		t.drop(a.bulk)
 	}
+	t.settle(a)
 	p := a.from
 	p.coming = slices.DeleteFunc(p.coming, func(b *arrival) bool { return b == a })
 	delete(p.begun, a.id)
@@ -159,8 +170,16 @@ func (t *Transport) forget(a *arrival) error {
 // complete delivers a, and what has waited behind it.
 func (t *Transport) complete(a *arrival) {
 	a.whole = true
+	t.settle(a)
 	delete(a.from.begun, a.id)
 	t.flush(a.from)
+}
+
+// settle notes that nothing more of a will come into a place that it may have.
+func (t *Transport) settle(a *arrival) {
+	if t.place.guest == a {
+		t.place.guest = nil
+	}
 }
 
 func (t *Transport) flush(p *peer) {

@@ -7,6 +7,7 @@ import "C"
 
 import (
 	"runtime"
+	"slices"
 	"unsafe"
 )
 
@@ -44,6 +45,22 @@ func (t *Transport) recvBulk(a *arrival) (*bulk, error) {
 	b.coming = a
 	t.bulks = append(t.bulks, b)
 	return b, check("MPI_Irecv", C.dlp_recv_bulk(t.handle, unsafe.Pointer(unsafe.SliceData(body)), C.int64_t(len(body)), C.int(a.from.rank), t.bulkTag(a.id), &b.requests[0]))
+}
+
+// drop strikes b out: MPI is done with it.
+func (t *Transport) drop(b *bulk) {
+	t.bulks = slices.DeleteFunc(t.bulks, func(other *bulk) bool { return other == b })
+}
+
+// takeBack ends the receiving of a body, of one request, unless it has begun to
+// come.
+func (b *bulk) takeBack() (back bool, err error) {
+	var taken C.int
+	err = check("MPI_Cancel", C.dlp_take_back(&b.requests[0], &taken))
+	if taken != 0 {
+		b.pin.Unpin()
+	}
+	return taken != 0, err
 }
 
 // cancel takes back the receiving of a body that will not be sent.

@@ -71,20 +71,20 @@ int dlp_close(uintptr_t port) {
 }
 
 // dlp_poll looks for the next message, at most tries times.
-int dlp_poll(uintptr_t port, int tries, int yield, int *found) {
+int dlp_poll(uintptr_t port, int tries, int yield) {
 	dlp_port *p = (dlp_port *)port;
 	MPI_Status status;
 	int code;
-	*found = 0;
+	p->found = 0;
 	if (p->taken) {
 		p->taken = 0;
 		code = MPI_Start(&p->request[(p->head + dlp_slots - 1) % dlp_slots]);
 		if (code != MPI_SUCCESS) return code;
 	}
 	for (;;) {
-		code = MPI_Test(&p->request[p->head], found, &status);
+		code = MPI_Test(&p->request[p->head], &p->found, &status);
 		if (code != MPI_SUCCESS) return code;
-		if (*found) break;
+		if (p->found) break;
 		if (--tries <= 0 || __atomic_load_n(&p->wanted, __ATOMIC_RELAXED) != 0) return MPI_SUCCESS;
 		if (yield) sched_yield();
 	}
@@ -96,14 +96,19 @@ int dlp_poll(uintptr_t port, int tries, int yield, int *found) {
 	return MPI_Get_count(&status, MPI_BYTE, &p->len);
 }
 
-// dlp_send sends a message on ctl. If it is not done at once, data belongs to
-// MPI until request is; if sync, that is when the receiver has taken it.
-int dlp_send(uintptr_t port, void *data, int len, int dst, int tag, int sync, MPI_Request *request, int *done) {
+// dlp_send sends a message on ctl. If sync, it is done when the receiver has taken
+// it.
+int dlp_send(uintptr_t port, uintptr_t parcel, int len, int dst, int tag, int sync) {
 	dlp_port *p = (dlp_port *)port;
-	int code = (sync ? MPI_Issend : MPI_Isend)(data, len, MPI_BYTE, dst, tag, p->ctl, request);
-	*done = 0;
-	if (code == MPI_SUCCESS) code = MPI_Test(request, done, MPI_STATUS_IGNORE);
-	return code;
+	dlp_parcel *c = (dlp_parcel *)parcel;
+	int code = (sync ? MPI_Issend : MPI_Isend)(c->data, len, MPI_BYTE, dst, tag, p->ctl, &c->request);
+	c->done = 0;
+	return code != MPI_SUCCESS ? code : dlp_sent(parcel);
+}
+
+int dlp_sent(uintptr_t parcel) {
+	dlp_parcel *c = (dlp_parcel *)parcel;
+	return MPI_Test(&c->request, &c->done, MPI_STATUS_IGNORE);
 }
 
 // dlp_pieces says how many requests a body on bulk takes.
@@ -146,6 +151,18 @@ int dlp_cancel(int n, MPI_Request *requests) {
 		if (code != MPI_SUCCESS) return code;
 	}
 	return MPI_SUCCESS;
+}
+
+// dlp_take_back cancels a receive, unless a message is coming into it already: then
+// it goes on.
+int dlp_take_back(MPI_Request *request, int *taken) {
+	MPI_Status status;
+	int done;
+	*taken = 0;
+	int code = MPI_Cancel(request);
+	if (code == MPI_SUCCESS) code = MPI_Test(request, &done, &status);
+	if (code == MPI_SUCCESS && done) code = MPI_Test_cancelled(&status, taken);
+	return code;
 }
 
 void dlp_nap(long ns) {

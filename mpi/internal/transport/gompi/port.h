@@ -22,7 +22,9 @@ enum {
 typedef struct {
 	int32_t wanted; // somebody else waits for his turn: dlp_poll returns
 
-	// The message that dlp_poll has found. Its bytes stay until the next call.
+	// Whether dlp_poll has found a message, and which. Its bytes stay until the next
+	// call.
+	int found;
 	int src, tag, len;
 	void *data;
 
@@ -33,16 +35,26 @@ typedef struct {
 	int taken; // the slot before it has been read, and is not posted
 } dlp_port;
 
+// A dlp_parcel is memory for a message on ctl. It belongs to MPI from when it is
+// posted until it is done.
+typedef struct {
+	MPI_Request request;
+	int done;
+	char data[dlp_piece];
+} dlp_parcel;
+
 int dlp_init(int *level);
 int dlp_open(dlp_port **port, int *tag_ub);          // collective, blocks
 int dlp_close(uintptr_t port);
-int dlp_poll(uintptr_t port, int tries, int yield, int *found);
-int dlp_send(uintptr_t port, void *data, int len, int dst, int tag, int sync, MPI_Request *request, int *done);
+int dlp_poll(uintptr_t port, int tries, int yield);
+int dlp_send(uintptr_t port, uintptr_t parcel, int len, int dst, int tag, int sync);
+int dlp_sent(uintptr_t parcel);                      // sets done
 int dlp_pieces(int64_t len);
 int dlp_send_bulk(uintptr_t port, void *body, int64_t len, int dst, int tag, MPI_Request *requests);
 int dlp_recv_bulk(uintptr_t port, void *body, int64_t len, int src, int tag, MPI_Request *requests);
 int dlp_test(int n, MPI_Request *requests, int *done);
 int dlp_cancel(int n, MPI_Request *requests);        // of receives that nothing has come for
+int dlp_take_back(MPI_Request *request, int *taken); // of a receive; if nothing has come for it
 void dlp_nap(long ns);                               // blocks, and needs no turn
 int dlp_error(int code, char *text);
 int dlp_failed(void);

@@ -15,10 +15,16 @@ import (
 // A parcel is memory that a letter is written into, and that belongs to MPI from
 // when it is posted until it is done.
 type parcel struct {
-	buf     []byte // not Go's
-	request C.MPI_Request
-	marks   *peer // it is this peer's mark
-	done    bool
+	c      *C.dlp_parcel // not Go's
+	handle C.uintptr_t   // of that, for calls
+	buf    []byte        // its data
+	marks  *peer         // it is this peer's mark
+	done   bool
+}
+
+func newParcel() *parcel {
+	c := (*C.dlp_parcel)(C.malloc(C.sizeof_dlp_parcel))
+	return &parcel{c: c, handle: C.uintptr_t(uintptr(unsafe.Pointer(c))), buf: unsafe.Slice((*byte)(unsafe.Pointer(&c.data)), maxLetter)}
 }
 
 // Flow control: of each window/2 bytes to a rank, one letter is sent so that MPI
@@ -36,7 +42,7 @@ func (p *peer) room() bool { return p.mark == nil || p.unmarked < window/2 }
 // next returns the parcel for the next letter.
 func (t *Transport) next() *parcel {
 	if len(t.free) == 0 {
-		t.free = append(t.free, &parcel{buf: unsafe.Slice((*byte)(C.malloc(maxLetter)), maxLetter)})
+		t.free = append(t.free, newParcel())
 	}
 	return t.free[len(t.free)-1]
 }
@@ -47,18 +53,18 @@ func (t *Transport) post(p *peer, tag, n int) (*parcel, error) {
 	c := t.next()
 	p.known = true
 	p.unmarked += n + overhead
-	var sync, done C.int
+	var sync C.int
 	if p.mark == nil && p.unmarked >= window/2 {
 		sync = 1
 	}
-	err := check("MPI_Isend", C.dlp_send(t.handle, unsafe.Pointer(unsafe.SliceData(c.buf)), C.int(n), C.int(p.rank), C.int(tag), sync, &c.request, &done))
+	err := check("MPI_Isend", C.dlp_send(t.handle, c.handle, C.int(n), C.int(p.rank), C.int(tag), sync))
 	switch {
 	case err != nil:
 		return nil, &transport.PeerError{Rank: p.rank, Err: err}
 	case sync != 0:
 		p.unmarked = 0
 	}
-	if done != 0 {
+	if c.c.done != 0 {
 		return nil, nil
 	}
 	t.free = t.free[:len(t.free)-1]
@@ -73,11 +79,10 @@ func (t *Transport) post(p *peer, tag, n int) (*parcel, error) {
 func (t *Transport) reapParcels() error {
 	kept := t.sent[:0]
 	for _, c := range t.sent {
-		var done C.int
-		if err := check("MPI_Test", C.dlp_test(1, &c.request, &done)); err != nil {
+		if err := check("MPI_Test", C.dlp_sent(c.handle)); err != nil {
 			return err
 		}
-		if done == 0 {
+		if c.c.done == 0 {
 			kept = append(kept, c)
 			continue
 		}
@@ -85,7 +90,7 @@ func (t *Transport) reapParcels() error {
 		if c.marks != nil {
 			c.marks.mark = nil
 		}
-		t.free = append(t.free, &parcel{buf: c.buf})
+		t.free = append(t.free, &parcel{c: c.c, handle: c.handle, buf: c.buf}) // c is still looked at
 	}
 	clear(t.sent[len(kept):])
 	t.sent = kept

@@ -2,7 +2,12 @@
 
 package gompi
 
-import "github.com/dlprun/dlp/mpi/internal/wire"
+import (
+	"slices"
+
+	"github.com/dlprun/dlp/mpi/internal/transport"
+	"github.com/dlprun/dlp/mpi/internal/wire"
+)
 
 // queue holds the messages that have come, in order.
 type queue struct {
@@ -14,6 +19,20 @@ type queue struct {
 func (q *queue) put(m wire.Message) {
 	q.list = append(q.list, m)
 	q.bytes += len(m.Body)
+}
+
+// has reports whether there is a message of rank src.
+func (q *queue) has(src int) bool {
+	return slices.ContainsFunc(q.list[q.head:], func(m wire.Message) bool { return m.Src == src })
+}
+
+// evict gives a message whose body is in p memory of its own.
+func (q *queue) evict(p *transport.Place) {
+	for i := q.head; i < len(q.list); i++ {
+		if p.Holds(q.list[i].Body) {
+			q.list[i].Body = clone(q.list[i].Body)
+		}
+	}
 }
 
 func (q *queue) take() (m wire.Message, ok bool) {

@@ -7,6 +7,8 @@ package gompi
 // #cgo nocallback dlp_poll
 // #cgo noescape dlp_send
 // #cgo nocallback dlp_send
+// #cgo noescape dlp_sent
+// #cgo nocallback dlp_sent
 // #cgo noescape dlp_test
 // #cgo nocallback dlp_test
 import "C"
@@ -35,6 +37,7 @@ type Transport struct {
 
 	peers   []peer // by rank
 	arrived queue
+	place   lodging
 	free    []*parcel         // not in use
 	sent    []*parcel         // that MPI isn't done with
 	bulks   []*bulk           // large bodies on their way
@@ -121,6 +124,10 @@ func (t *Transport) Recv(ctx context.Context) (m wire.Message, err error) {
 func (t *Transport) Poll() (m wire.Message, ok bool) {
 	t.lock()
 	defer t.unlock()
+	return t.pollOnce()
+}
+
+func (t *Transport) pollOnce() (m wire.Message, ok bool) {
 	if m, ok = t.arrived.take(); ok || t.broken != nil || t.closed() {
 		return m, ok
 	}
@@ -128,10 +135,15 @@ func (t *Transport) Poll() (m wire.Message, ok bool) {
 	if t.spin {
 		tries = pollTries
 	}
-	if _, t.broken = t.poll(tries, 0); t.broken != nil {
-		return m, false
+	for range tries {
+		if _, t.broken = t.poll(tries, 0); t.broken != nil {
+			return m, false
+		}
+		if m, ok = t.arrived.take(); ok || len(t.bulks) == 0 || t.wanted() {
+			break
+		}
 	}
-	return t.arrived.take()
+	return m, ok
 }
 
 // wait polls, taking in all that comes, until done reports that what the caller
@@ -189,16 +201,19 @@ func (t *Transport) over(ctx context.Context) error {
 // poll looks for messages, and for what has become of those that are on their
 // way. It reports whether there was a message.
 func (t *Transport) poll(tries C.int, yield C.int) (bool, error) {
-	var found C.int
-	if err := check("MPI_Test", C.dlp_poll(t.handle, tries, yield, &found)); err != nil {
+	if len(t.bulks) > 0 {
+		tries = 1 // a body may come meanwhile
+	}
+	if err := check("MPI_Test", C.dlp_poll(t.handle, tries, yield)); err != nil {
 		return false, err
 	}
-	if found != 0 {
+	found := t.port.found != 0
+	if found {
 		if err := t.take(); err != nil {
 			return true, err
 		}
 	}
-	return found != 0, t.reap()
+	return found, t.reap()
 }
 
 // reap finishes what MPI is done with.
