@@ -103,7 +103,7 @@ func TestRecvIntoGivesUp(t *testing.T) {
 		for k := range rounds * len(bodySizes) {
 			n := bodySizes[k%len(bodySizes)]
 			if c.Rank() == 1 {
-				time.Sleep(time.Duration(k/len(bodySizes)) * 10 * time.Microsecond)
+				time.Sleep(time.Duration(k/len(bodySizes)) * 20 * time.Microsecond)
 				if err := c.Send(ctx, 0, 5, bodyOf(k, n)); err != nil {
 					return err
 				}
