@@ -18,6 +18,7 @@ const (
 	Raw               // the memory of a number, a bool, a string, or a slice of numbers
 	Nil               // nothing: a nil slice, map, pointer or interface
 	Fault             // no value: the text of an error at the sender
+	Bulk              // no value: what ranks agree on before a large one goes another way
 )
 
 func (f Form) String() string {
@@ -30,6 +31,8 @@ func (f Form) String() string {
 		return "nil"
 	case Fault:
 		return "fault"
+	case Bulk:
+		return "bulk"
 	}
 	return fmt.Sprintf("form(%d)", uint8(f))
 }

@@ -7,8 +7,9 @@
 // Goroutines move between threads, so MPI is asked for MPI_THREAD_SERIALIZED: any
 // thread may call it, one at a time. One lock sees to that, World.mu, which every
 // call of MPI is made under. It is never held for long, because nothing that
-// waits for another rank is called under it: messages are posted, looked for and
-// tested, never waited for. Where MPI grants less, Start is an error. MPI_Init and
+// waits for another rank is called under it: messages and collectives are posted,
+// looked for and tested, never waited for. The one exception is the making of a
+// communicator, which all its ranks are about to do. Where MPI grants less, Start is an error. MPI_Init and
 // MPI_Finalize must be called by one thread; a goroutine of its own keeps it.
 //
 // No goroutine polls while its rank computes. A call that waits polls: briefly
@@ -24,4 +25,9 @@
 // large ones the header comes first, and the body, on a second communicator and
 // between the memories of the two ranks without a copy, when the receiver asks
 // for it: until then the sender can still change its mind.
+//
+// # Collectives
+//
+// A group is a communicator of MPI with some ranks of the world. Its operations are
+// MPI's nonblocking ones, between memory that is pinned until they are done.
 package gompi

@@ -175,3 +175,43 @@ int dlp_error(int code, char *text) {
 	if (MPI_Error_string(code, text, &len) != MPI_SUCCESS) return 0;
 	return len;
 }
+
+// dlp_group makes a communicator of n ranks of the world, which call it at once.
+int dlp_group(int n, int *ranks, int tag, MPI_Comm *comm) {
+	MPI_Group world, members;
+	int code = MPI_Comm_group(MPI_COMM_WORLD, &world);
+	if (code != MPI_SUCCESS) return code;
+	code = MPI_Group_incl(world, n, ranks, &members);
+	MPI_Group_free(&world);
+	if (code != MPI_SUCCESS) return code;
+	code = MPI_Comm_create_group(MPI_COMM_WORLD, members, tag, comm);
+	MPI_Group_free(&members);
+	remembered = MPI_SUCCESS; // this error is the caller's: there may be too many communicators
+	if (code == MPI_SUCCESS) code = MPI_Comm_set_errhandler(*comm, MPI_ERRORS_RETURN);
+	return code;
+}
+
+int dlp_ibcast(MPI_Comm comm, void *body, int64_t len, int root, MPI_Request *requests) {
+	for (int64_t at = 0; at < len; at += dlp_most) {
+		int n = len - at < dlp_most ? len - at : dlp_most;
+		int code = MPI_Ibcast((char *)body + at, n, MPI_BYTE, root, comm, requests++);
+		if (code != MPI_SUCCESS) return code;
+	}
+	return MPI_SUCCESS;
+}
+
+// Sums and products are those of unsigned integers, which wrap around in C as all
+// do in Go; the smallest and the largest those of signed ones.
+int dlp_ireduce(MPI_Comm comm, void *v, void *result, int64_t len, int size, int op, int root, MPI_Request *requests) {
+	const MPI_Datatype wraps = size == 4 ? MPI_UINT32_T : MPI_UINT64_T, has_sign = size == 4 ? MPI_INT32_T : MPI_INT64_T;
+	const MPI_Datatype type = op == dlp_sum || op == dlp_prod ? wraps : has_sign;
+	const MPI_Op ops[] = {MPI_SUM, MPI_PROD, MPI_MIN, MPI_MAX};
+	for (int64_t at = 0; at < len; at += dlp_most) {
+		int n = (len - at < dlp_most ? len - at : dlp_most) / size;
+		void *from = (char *)v + at, *to = result == NULL ? NULL : (char *)result + at;
+		int code = root < 0 ? MPI_Iallreduce(from, to, n, type, ops[op], comm, requests++)
+		                    : MPI_Ireduce(from, to, n, type, ops[op], root, comm, requests++);
+		if (code != MPI_SUCCESS) return code;
+	}
+	return MPI_SUCCESS;
+}

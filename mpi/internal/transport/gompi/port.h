@@ -58,4 +58,10 @@ int dlp_take_back(MPI_Request *request, int *taken); // of a receive; if nothing
 void dlp_nap(long ns);                               // blocks, and needs no turn
 int dlp_error(int code, char *text);
 int dlp_failed(void);
+
+enum { dlp_sum, dlp_prod, dlp_min, dlp_max }; // as package transport has them
+
+int dlp_group(int n, int *ranks, int tag, MPI_Comm *comm); // collective, blocks
+int dlp_ibcast(MPI_Comm comm, void *body, int64_t len, int root, MPI_Request *requests);
+int dlp_ireduce(MPI_Comm comm, void *v, void *result, int64_t len, int size, int op, int root, MPI_Request *requests);
 #endif

@@ -38,18 +38,19 @@ type Transport struct {
 	peers   []peer // by rank
 	arrived queue
 	place   lodging
-	free    []*parcel         // not in use
-	sent    []*parcel         // that MPI isn't done with
-	bulks   []*bulk           // large bodies on their way
-	offers  map[uint64]*offer // large bodies that receivers may ask for
-	held    int               // bytes in copies of those
-	serial  uint64            // the last number given to a message of several parts
-	waiting int               // calls that poll
-	life    chan struct{}     // closed by Close
-	news    chan struct{}     // holds a token when a message has come that Recv may sleep through
-	broken  error             // what MPI has said for the last time
-	helper  sync.WaitGroup    // finish
-	helping bool              // it runs
+	free    []*parcel           // not in use
+	sent    []*parcel           // that MPI isn't done with
+	bulks   []*bulk             // large bodies on their way
+	ops     map[*operation]bool // collectives under way: their memory is MPI's
+	offers  map[uint64]*offer   // large bodies that receivers may ask for
+	held    int                 // bytes in copies of those
+	serial  uint64              // the last number given to a message of several parts
+	waiting int                 // calls that poll
+	life    chan struct{}       // closed by Close
+	news    chan struct{}       // holds a token when a message has come that Recv may sleep through
+	broken  error               // what MPI has said for the last time
+	helper  sync.WaitGroup      // finish
+	helping bool                // it runs
 }
 
 // peer is what a rank keeps of another.
@@ -201,7 +202,7 @@ func (t *Transport) over(ctx context.Context) error {
 // poll looks for messages, and for what has become of those that are on their
 // way. It reports whether there was a message.
 func (t *Transport) poll(tries C.int, yield C.int) (bool, error) {
-	if len(t.bulks) > 0 {
+	if len(t.bulks)+len(t.ops) > 0 {
 		tries = 1 // a body may come meanwhile
 	}
 	if err := check("MPI_Test", C.dlp_poll(t.handle, tries, yield)); err != nil {
