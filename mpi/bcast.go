@@ -4,7 +4,8 @@ import "context"
 
 // Bcast gives every rank the value v of rank root, over a binomial tree; v
 // elsewhere is ignored. The root returns when its own messages are sent, the
-// others when the value has come.
+// others when the value has come. Over real MPI a large value takes as long as
+// all ranks need to come to the call.
 //
 // If the value can't be encoded, every rank gets the error.
 func Bcast[T any](ctx context.Context, c *Comm, root int, v T) (T, error) {
@@ -20,7 +21,7 @@ func Bcast[T any](ctx context.Context, c *Comm, root int, v T) (T, error) {
 func bcast[T any](ctx context.Context, k *call, root int, v T, failed error) (T, error) {
 	var zero T
 	if k.c.rank != root {
-		m, err := fromRoot(ctx, k, root, payload{})
+		m, err := spread(ctx, k, root, payload{})
 		if err != nil {
 			return zero, err
 		}
@@ -33,7 +34,7 @@ func bcast[T any](ctx context.Context, k *call, root int, v T, failed error) (T,
 	if failed != nil {
 		p = fault(failed)
 	}
-	if _, err := fromRoot(ctx, k, root, p); err != nil {
+	if _, err := spread(ctx, k, root, p); err != nil {
 		return zero, err
 	}
 	if failed != nil {

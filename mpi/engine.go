@@ -19,9 +19,10 @@ import (
 // of them reads and the rest sleep.
 type engine struct {
 	t    transport.Transport
-	poll transport.Poller // the same; nil if it can't
-	into transport.Placer // the same
-	rank int              // in the world
+	poll transport.Poller     // the same; nil if it can't
+	into transport.Placer     // the same
+	coll transport.Collective // the same; nil if it has none
+	rank int                  // in the world
 	size int
 	host func(rank int) string
 
@@ -37,6 +38,7 @@ type engine struct {
 	leaving bool            // this rank is in Finalize
 	private int             // communicators that a library still works on
 	owed    []bool          // ranks that wait for this one, to be told when it leaves
+	turn    chan struct{}   // holds a token while a group is made
 }
 
 // inbox holds what has arrived for one communicator and was not asked for yet,
@@ -72,9 +74,10 @@ func (w *want) fits(m *wire.Message) bool {
 func newEngine(t transport.Transport, rank, size int, host func(int) string) *engine {
 	poll, _ := t.(transport.Poller)
 	into, _ := t.(transport.Placer)
+	coll, _ := t.(transport.Collective)
 	return &engine{
-		t: t, poll: poll, into: into, rank: rank, size: size, host: host, inboxes: map[uint64]*inbox{},
-		dead: make(chan struct{}), left: make([]bool, size), owed: make([]bool, size),
+		t: t, poll: poll, into: into, coll: coll, rank: rank, size: size, host: host, inboxes: map[uint64]*inbox{},
+		dead: make(chan struct{}), left: make([]bool, size), owed: make([]bool, size), turn: make(chan struct{}, 1),
 	}
 }
 

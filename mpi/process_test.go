@@ -144,6 +144,32 @@ var roles = map[string]func(){
 			select {} // it does not look at ctx
 		})
 	},
+	"stuck": func() {
+		mpi.Main(func(ctx context.Context, c *mpi.Comm) error {
+			ctx, cancel := context.WithTimeoutCause(ctx, time.Second, errors.New("the test's time is up"))
+			defer cancel()
+			_, err := mpi.Bcast(ctx, c, 0, make([]byte, 1<<20))
+			return err
+		})
+	},
+	"give up": func() {
+		mpi.Main(func(ctx context.Context, c *mpi.Comm) error {
+			brief := ctx
+			switch c.Rank() {
+			case 1:
+				time.Sleep(100 * time.Millisecond) // the others wait for it
+			case 2:
+				var cancel func()
+				brief, cancel = context.WithTimeout(ctx, 10*time.Millisecond)
+				defer cancel()
+			}
+			_, err := mpi.Bcast(brief, c, 0, make([]byte, 1<<20))
+			if c.Rank() == 2 {
+				_, _, err = c.Recv(ctx, 0, 1) // which never comes
+			}
+			return err
+		})
+	},
 	"huge": hugeMessage,
 	"":     nil,
 }

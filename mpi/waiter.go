@@ -84,9 +84,13 @@ func (w *waiter) ask() {
 	e.mu.Lock()
 	live, want := w.live, w.want
 	e.mu.Unlock()
-	if !live {
-		return
+	if live {
+		e.ask(&want)
 	}
+}
+
+// ask asks those that want waits for what they are doing.
+func (e *engine) ask(want *want) {
 	peers := []int{want.src}
 	if want.src == AnySource {
 		peers = want.from
