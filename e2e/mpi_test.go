@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,7 +37,7 @@ var (
 var (
 	mpiPrograms = []string{"../cmd/dlprun", "../examples/wordfreq", "../examples/pi", "../examples/typecheck", "./testdata/selftest", "./testdata/faulty", "./testdata/huge"}
 	mpiTests    = map[string]string{
-		"mpi":    "^(TestCollectives|TestOrderOfMessages|TestManyGoroutines|TestSelfSend|TestRecvInto.*)$",
+		"mpi":    "^(TestCollectives|TestOrderOfMessages|TestManyGoroutines|TestSelfSend|TestRecvInto.*|TestLarge.*)$",
 		"split":  "OverEveryTransport$",
 		"gather": "^TestTransports$",
 	}
@@ -161,7 +162,7 @@ var mpiFaults = map[string]string{
 // within 10 s, with a status that is not 0, and the rank is named.
 func TestMPIFaults(t *testing.T) {
 	l := openMPI.ready(t)
-	operations := []string{"barrier", "gather", "managed", "map"}
+	operations := []string{"barrier", "gather", "managed", "map", "large"}
 	turn := 0
 	for n := 1; n <= mpiRanks; n++ {
 		for kind, says := range mpiFaults {
@@ -251,17 +252,62 @@ func TestMPIOfAnotherKind(t *testing.T) {
 	}
 }
 
+// preloaded returns the words that start a program with the C file preloaded.
+func preloaded(t *testing.T, l launcher, file string, n int, program ...string) []string {
+	shim := filepath.Join(tempDir(t), "shim.so")
+	out, err := exec.Command(openMPI.mpicc, "-shared", "-fPIC", "-o", shim, filepath.Join("testdata", file), "-ldl").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return slices.Insert(l.command(n, program...), 1, "-x", "LD_PRELOAD="+shim)
+}
+
 // A library that allows no calls from different threads is refused.
 func TestMPIThreadLevel(t *testing.T) {
 	l := openMPI.ready(t)
-	shim := filepath.Join(tempDir(t), "threads.so")
-	out, err := exec.Command(openMPI.mpicc, "-shared", "-fPIC", "-o", shim, "testdata/threads.c", "-ldl").CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	words := l.command(2, "selftest")
-	words = slices.Insert(words, 1, "-x", "LD_PRELOAD="+shim)
-	r := start(t, l.env, words...)
+	r := start(t, l.env, preloaded(t, l, "threads.c", 2, "selftest")...)
 	require.NotZero(t, r.status, "%v", r)
 	require.Contains(t, r.stderr, "grants no more than MPI_THREAD_FUNNELED, and Go needs MPI_THREAD_SERIALIZED")
+}
+
+// Large bodies do go by MPI's own collectives, each communicator's by one of MPI.
+func TestMPICollectives(t *testing.T) {
+	l := openMPI.ready(t)
+	env := append([]string{"DLP_MPITEST_WORLD=1"}, l.env...)
+	r := start(t, env, preloaded(t, l, "counted.c", 3, "mpi.test", "-test.run", "^TestLarge(Reductions|Bcast)$")...)
+	require.Zero(t, r.status, "%v", r)
+	// On 2 and on 3 ranks of these, which are 2 tests on 2 communicators; the third
+	// rank is in two of them. There are 13 kinds and sizes of
+	// integers that it combines, and 4 operations.
+	counted := regexp.MustCompile(`counted: (\d+) MPI_Comm_create_group, (\d+) MPI_Ibcast, (\d+) MPI_Ireduce, (\d+) MPI_Iallreduce`).FindAllStringSubmatch(r.stdout, -1)
+	require.Len(t, counted, 3, "%v", r)
+	groups := 0
+	for _, c := range counted {
+		n, err := strconv.Atoi(c[1])
+		require.NoError(t, err)
+		groups += n
+		for _, calls := range c[2:] {
+			n, err := strconv.Atoi(calls)
+			require.NoError(t, err)
+			require.Greater(t, n, 30, "%v", r)
+		}
+	}
+	require.Equal(t, 2*2+2*3, groups, "%v", r)
+	// A communicator on which a call was given up halfway is not trusted any more.
+	r = start(t, env, preloaded(t, l, "counted.c", 3, "mpi.test", "-test.run", "^TestLargeGivenUp$")...)
+	require.Zero(t, r.status, "%v", r)
+	require.Equal(t, 3, strings.Count(r.stdout, "counted: 0 MPI_Comm_create_group, 0 MPI_Ibcast, 0 MPI_Ireduce, 0 MPI_Iallreduce"), "%v", r)
+}
+
+// Where MPI does not come to an end with what can't be taken back, the job does,
+// some time after the ctx of the call, and says so; where a rank has given the call
+// up after all had agreed, those who wait for it are told so.
+func TestMPIStuck(t *testing.T) {
+	l := openMPI.ready(t)
+	r := start(t, append([]string{"DLP_TEST_ROLE=stuck"}, l.env...), preloaded(t, l, "stuck.c", 2, "mpi.test")...)
+	require.Equal(t, 1, r.status, "%v", r)
+	require.Regexp(t, `dlp: rank 1 \(.*\): Bcast: its ctx has ended while an operation was under way that can't be taken back, .*: the test's time is up`, r.stderr)
+	r = start(t, append([]string{"DLP_TEST_ROLE=give up"}, l.env...), l.command(3, "mpi.test")...)
+	require.Equal(t, 1, r.status, "%v", r)
+	require.Regexp(t, `rank 2 called Bcast\(.*\), and gave it up`, r.stderr)
 }
 
 // The same once under the race detector, and with every pointer checked that goes

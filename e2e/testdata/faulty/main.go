@@ -2,8 +2,8 @@
 //
 //	faulty OPERATION KIND RANK
 //
-// OPERATION is barrier, gather, managed or map; KIND is kill, exit0, exit3, error
-// or panic.
+// OPERATION is barrier, gather, large, managed or map; KIND is kill, exit0, exit3,
+// error or panic.
 package main
 
 import (
@@ -37,6 +37,14 @@ func main() {
 		case "gather":
 			return repeat(deed, func() error {
 				_, err := mpi.Gather(ctx, world, mpi.Root, make([]byte, 1<<20))
+				return err
+			})
+		case "large":
+			return repeat(deed, func() error {
+				v, err := mpi.Bcast(ctx, world, mpi.Root, make([]int, 1<<17))
+				if err == nil {
+					_, err = mpi.AllreduceSlice(ctx, world, v, mpi.OpSum)
+				}
 				return err
 			})
 		case "managed":
