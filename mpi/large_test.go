@@ -123,7 +123,7 @@ func reductions[T mpi.Number](ctx context.Context, c *mpi.Comm, sizes ...int) er
 func large[T mpi.Number]() int { return mpi.BulkSize / int(unsafe.Sizeof(*new(T))) }
 
 // around returns numbers of elements around that.
-func around[T mpi.Number]() []int { return []int{0, 1, large[T]() - 1, large[T](), 3<<17 + 1} }
+func around[T mpi.Number]() []int { return []int{0, 1, large[T]() - 1, large[T](), large[T]() + 1} }
 
 type meters int32
 
@@ -131,7 +131,8 @@ func TestLargeReductions(t *testing.T) {
 	onRanks(t, func(ctx context.Context, c *mpi.Comm) error {
 		return errors.Join(
 			reductions[int](ctx, c, around[int]()...),
-			reductions[int64](ctx, c, mpi.ReduceMost/8, mpi.ReduceMost/8+1),
+			reductions[int64](ctx, c, mpi.ReduceMost/8+1),
+			largeSum(ctx, c, 3<<17+1, 1),
 			reductions[float64](ctx, c, around[float64]()...),
 			reductions[int8](ctx, c, large[int8]()),
 			reductions[int16](ctx, c, large[int16]()),
@@ -282,7 +283,7 @@ func largeOn(ctx context.Context, c *mpi.Comm, salt int) error {
 			err = same("Bcast", b, fill(salt%c.Size()+salt, mpi.BulkSize))
 		}
 		if err == nil {
-			err = largeSum(ctx, c, salt)
+			err = largeSum(ctx, c, mpi.BulkSize/8, salt)
 		}
 		if err != nil {
 			return err
@@ -292,8 +293,8 @@ func largeOn(ctx context.Context, c *mpi.Comm, salt int) error {
 }
 
 // largeSum adds slices up at every rank.
-func largeSum(ctx context.Context, c *mpi.Comm, salt int) error {
-	v := make([]int64, mpi.BulkSize/8)
+func largeSum(ctx context.Context, c *mpi.Comm, elements, salt int) error {
+	v := make([]int64, elements)
 	for i := range v {
 		v[i] = int64(c.Rank()*salt + i)
 	}
