@@ -275,8 +275,8 @@ func TestMPICollectives(t *testing.T) {
 	r := start(t, env, preloaded(t, l, "counted.c", 3, "mpi.test", "-test.run", "^TestLarge(Reductions|Bcast)$")...)
 	require.Zero(t, r.status, "%v", r)
 	// On 2 and on 3 ranks of these, which are 2 tests on 2 communicators; the third
-	// rank is in two of them. Of integers
-	// that MPI combines there are 28 kinds, sizes and operations.
+	// rank is in two of them. Of integers that MPI combines there are 28 kinds, sizes
+	// and operations.
 	counted := regexp.MustCompile(`counted: (\d+) MPI_Comm_create_group, (\d+) MPI_Ibcast, (\d+) MPI_Ireduce, (\d+) MPI_Iallreduce`).FindAllStringSubmatch(r.stdout, -1)
 	require.Len(t, counted, 3, "%v", r)
 	groups := 0
