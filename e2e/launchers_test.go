@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -39,25 +40,45 @@ func TestSameAnswerUnderEveryLauncher(t *testing.T) {
 	}
 }
 
-// Two jobs of one user on one host never meet.
+// Two jobs of one user on one host never meet. They start at the same time, and
+// neither ends before both have begun.
 func TestTwoJobsAtOnce(t *testing.T) {
 	for _, l := range launchers(t) {
 		t.Run(l.name, func(t *testing.T) {
 			t.Parallel() // with those of other launchers: on few processors most of it is waiting
 			for range 20 {
-				var jobs sync.WaitGroup
-				var ended [2]result
-				for k := range ended {
-					jobs.Go(func() { ended[k] = l.run(t, 2+k, "selftest") })
-				}
-				jobs.Wait()
+				ended := atOnce(t, 2, l.env, func(k int, program ...string) []string { return l.command(2+k, program...) })
 				for k, r := range ended {
 					require.Zero(t, r.status, "%v", r)
-					require.Equal(t, fmt.Sprintf("selftest: %d ranks agree\n", 2+k), r.stdout)
+					require.Equal(t, fmt.Sprintf("meeting\nselftest: %d ranks agree\n", 2+k), r.stdout)
 				}
 			}
 		})
 	}
+}
+
+// atOnce starts so many jobs at the same time, of which command makes the k-th, and
+// lets them go on when the ranks of each have met.
+func atOnce(t *testing.T, jobs int, env []string, command func(k int, program ...string) []string) []result {
+	enough := filepath.Join(tempDir(t), "enough")
+	ended := make([]result, jobs)
+	met := make(chan struct{}, jobs)
+	var running sync.WaitGroup
+	for k := range ended {
+		words := command(k, filepath.Join(bin, "selftest"), "until", enough)
+		running.Go(func() {
+			ended[k] = startAnd(t, env, "meeting", func(*os.Process) { met <- struct{}{} }, words...)
+		})
+	}
+	for range ended {
+		select {
+		case <-met:
+		case <-time.After(bound): // startAnd has said which did not
+		}
+	}
+	require.NoError(t, os.WriteFile(enough, nil, 0o600))
+	running.Wait()
+	return ended
 }
 
 func TestBatchScript(t *testing.T) {

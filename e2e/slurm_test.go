@@ -88,6 +88,8 @@ func cluster(t *testing.T, port int, nodes ...node) []string {
 	return env
 }
 
+// slurmConf lets jobs share the processors, and so run at once; CR_Core says not the
+// memory, all of which the first one would take that does not say how much it needs.
 func slurmConf(dir string, port int, nodes []node) string {
 	var lines strings.Builder
 	var names []string
@@ -113,6 +115,7 @@ ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SchedulerParameters=bf_interval=1
 SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
 ReturnToService=2
 MpiDefault=none
 MailProg=/bin/true

@@ -6,7 +6,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -98,26 +97,23 @@ func TestSlurmOnThreeHosts(t *testing.T) {
 	})
 	for what, with := range map[string]string{"DLP_SECRET": secret, "munge": munge} {
 		t.Run("two steps at once, "+what, func(t *testing.T) {
-			script := fmt.Sprintf("srun --mpi=none --overlap -N3 -n3 %[1]s & srun --mpi=none --overlap -N3 -n6 %[1]s & wait -n && wait -n", program("selftest"))
 			for range 5 {
-				r := on(append(env, with), "salloc", "-Q", "-N3", "-n6", "bash", "-c", script)
+				enough := filepath.Join(tempDir(t), "enough")
+				script := fmt.Sprintf("srun --mpi=none --overlap -N3 -n3 %[1]s until %[2]s & srun --mpi=none --overlap -N3 -n6 %[1]s until %[2]s & wait -n && wait -n", program("selftest"), enough)
+				both := func(*os.Process) { require.NoError(t, os.WriteFile(enough, nil, 0o600)) }
+				r := startAnd(t, append(env, with), "meeting\nmeeting", both, h.on(0, "salloc", "-Q", "-N3", "-n6", "bash", "-c", script)...)
 				require.Zero(t, r.status, "%v", r)
 				require.Contains(t, r.stdout, "selftest: 3 ranks agree\n")
 				require.Contains(t, r.stdout, "selftest: 6 ranks agree\n")
 			}
 		})
 		t.Run("three jobs at once, "+what, func(t *testing.T) {
-			var jobs sync.WaitGroup
-			var all [3]result
-			for k := range all {
-				jobs.Go(func() {
-					all[k] = on(append(env, with), "srun", "--mpi=none", "-N3", "-n6", "--overcommit", program("selftest"))
-				})
-			}
-			jobs.Wait()
+			all := atOnce(t, 3, append(env, with), func(_ int, program ...string) []string {
+				return h.on(0, append([]string{"srun", "--mpi=none", "-N3", "-n6", "--overcommit"}, program...)...)
+			})
 			for _, r := range all {
 				require.Zero(t, r.status, "%v", r)
-				require.Equal(t, "selftest: 6 ranks agree\n", r.stdout)
+				require.Equal(t, "meeting\nselftest: 6 ranks agree\n", r.stdout)
 			}
 		})
 	}
