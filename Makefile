@@ -6,6 +6,8 @@ BIN  := bin
 COUNT ?= 50
 # How often those over real MPI do.
 MPI_COUNT ?= 5
+# How many tests of real launchers wait beside each other.
+WAITING := 8
 # Packages whose tests are about concurrency.
 CONCURRENT := ./mpi/internal/... ./mpi/launch ./mpi ./split ./gather
 
@@ -84,7 +86,7 @@ repeat: ## the concurrent tests COUNT times, under the race detector
 	$(GO) test $(RACE) -count=$(COUNT) -timeout 30m -skip '$(ONCE)' $(CONCURRENT)
 
 e2e: ## the programs under real launchers; names what it could not run
-	$(call named,-skip '^TestMPI' ./e2e)
+	$(call named,-parallel $(WAITING) -skip '^TestMPI' ./e2e)
 
 test-mpi: ## the same over real MPI, the quick of it MPI_COUNT times
 	@if test -n "$(MPICC)"; then $(MAKE) --no-print-directory real-mpi; \

@@ -90,6 +90,7 @@ func TestOtherProtocol(t *testing.T) {
 
 // The same where a launcher starts the ranks: no rank waits for its time to be over.
 func TestOtherProtocolUnderEveryLauncher(t *testing.T) {
+	t.Parallel()
 	next := nextProtocol(t)
 	script := filepath.Join(tempDir(t), "mixed")
 	const mixed = `#!/bin/sh

@@ -50,6 +50,7 @@ func oneNode(env []string) (all []launcher) {
 // One static binary in an otherwise empty image is a rank, too. Where it can't be
 // one, it says at once what to do.
 func TestContainers(t *testing.T) {
+	t.Parallel()
 	need(t, "unshare", "chroot")
 	needRoot(t)
 	cannot := map[string]string{
@@ -92,6 +93,7 @@ func TestContainersOfOneHost(t *testing.T) {
 // Containers with networks of their own, but one host name, are reached through
 // dlprun --with only.
 func TestContainersWithNetworks(t *testing.T) {
+	t.Parallel()
 	h := newHosts(t)
 	script := container(t, "nsenter --net=/run/netns/"+strings.TrimSuffix(h.names[0], "1")+"$((rank+1))")
 	for name, extra := range map[string][]string{"mpirun.openmpi": openmpiFlags(t), "mpirun.mpich": nil} {

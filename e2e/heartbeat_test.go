@@ -10,9 +10,12 @@ import (
 func TestStoppedRank(t *testing.T) {
 	for _, l := range append(withLaunchers(t), dlprun) {
 		l.env = append(l.env, "DLP_HEARTBEAT=100ms")
-		r := l.run(t, 3, "selftest", "after", "stop", "1")
-		require.NotZero(t, r.status, "%s: %v", l.name, r)
-		require.Regexp(t, `(?m)^dlprun: rank 1 \(.+\): nothing was heard of it for 600ms: it is stopped, or its host is down or cut off$`, r.stderr, l.name)
+		t.Run(l.name, func(t *testing.T) {
+			t.Parallel()
+			r := l.run(t, 3, "selftest", "after", "stop", "1")
+			require.NotZero(t, r.status, "%v", r)
+			require.Regexp(t, `(?m)^dlprun: rank 1 \(.+\): nothing was heard of it for 600ms: it is stopped, or its host is down or cut off$`, r.stderr)
+		})
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 // One binary gives one answer, whoever starts it.
 func TestSameAnswerUnderEveryLauncher(t *testing.T) {
+	t.Parallel()
 	programs := [][]string{
 		{"wordfreq", "-check", "../split"},
 		{"pi", "-check", "-items", "20", "-darts", "1000"},
@@ -43,9 +44,10 @@ func TestSameAnswerUnderEveryLauncher(t *testing.T) {
 // Two jobs of one user on one host never meet. They start at the same time, and
 // neither ends before both have begun.
 func TestTwoJobsAtOnce(t *testing.T) {
+	t.Parallel()
 	for _, l := range launchers(t) {
 		t.Run(l.name, func(t *testing.T) {
-			t.Parallel() // with those of other launchers: on few processors most of it is waiting
+			t.Parallel()
 			for range 20 {
 				ended := atOnce(t, 2, l.env, func(k int, program ...string) []string { return l.command(2+k, program...) })
 				for k, r := range ended {
@@ -82,6 +84,7 @@ func atOnce(t *testing.T, jobs int, env []string, command func(k int, program ..
 }
 
 func TestBatchScript(t *testing.T) {
+	t.Parallel()
 	env := slurm(t)
 	dir := t.TempDir()
 	script, out := filepath.Join(dir, "job.sh"), filepath.Join(dir, "out")
@@ -101,8 +104,10 @@ func TestBatchScript(t *testing.T) {
 // is not 0, and a line that names it. But where one is killed, Hydra kills all
 // ranks at once: none of them can speak, and dlprun may see another one go first.
 func TestFaultsUnderEveryLauncher(t *testing.T) {
+	t.Parallel()
 	for _, l := range launchers(t) {
 		t.Run(l.name, func(t *testing.T) {
+			t.Parallel()
 			for _, kind := range []string{"kill", "exit0", "exit3", "error", "panic"} {
 				for _, rank := range []string{"0", "2"} {
 					r := l.run(t, 3, "selftest", "after", kind, rank)
@@ -121,10 +126,11 @@ func TestFaultsUnderEveryLauncher(t *testing.T) {
 
 // A rank that ends before Init ends the others, and is named.
 func TestRankEndsBeforeInit(t *testing.T) {
+	t.Parallel()
 	for _, l := range launchers(t) {
 		l.env = append(l.env, "DLP_INIT_TIMEOUT=3")
 		t.Run(l.name, func(t *testing.T) {
-			t.Parallel() // most of it is waiting
+			t.Parallel()
 			for _, kind := range []string{"exit0", "exit3"} {
 				r := l.run(t, 3, "selftest", "before", kind, "1")
 				require.NotZero(t, r.status, "%s: %v", kind, r)

@@ -1,5 +1,7 @@
 // Package e2e runs the programs under real launchers: Open MPI, MPICH, Slurm
 // and dlprun, on this machine and on several hosts made of network namespaces.
+// Tests that mostly wait for launchers wait beside each other; those that need the
+// processors to themselves, or soon, come before.
 package e2e
 
 import (
@@ -30,6 +32,7 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer os.RemoveAll(bin)
+		defer os.Remove(netnsEtc) // if it is empty
 		build := exec.Command("go", "build", "-o", bin+"/", "../cmd/dlprun", "../examples/wordfreq", "../examples/pi", "./testdata/selftest", "./testdata/faulty")
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := build.CombinedOutput(); err != nil {

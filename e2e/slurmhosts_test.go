@@ -47,6 +47,7 @@ func mungePath(t *testing.T, dir string) string {
 // A Slurm on three hosts. The hosts share no folder that counts: HOME and TMPDIR
 // lead nowhere. The ranks meet by munge, by DLP_SECRET, or by dlprun.
 func TestSlurmOnThreeHosts(t *testing.T) {
+	t.Parallel()
 	h := newHosts(t)
 	var nodes []node
 	for k, name := range h.names {

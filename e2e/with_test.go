@@ -24,8 +24,10 @@ func withLaunchers(t *testing.T) (all []launcher) {
 
 // The status is the failed rank's, and one line names it, as for local ranks.
 func TestFailuresWith(t *testing.T) {
+	t.Parallel()
 	for _, l := range withLaunchers(t) {
 		t.Run(l.name, func(t *testing.T) {
+			t.Parallel()
 			for kind, want := range map[string]struct {
 				status int
 				cause  string
@@ -50,6 +52,7 @@ func TestFailuresWith(t *testing.T) {
 
 // Standard input is rank 0's, and plain programs are started, too.
 func TestStdinWith(t *testing.T) {
+	t.Parallel()
 	for _, l := range withLaunchers(t) {
 		// Hydra never closes the standard input of the other ranks: they must not read.
 		const script = `test "$PMI_RANK$OMPI_COMM_WORLD_RANK$SLURM_PROCID" = 0 && head -n 2; exit 0`
@@ -64,6 +67,7 @@ func TestStdinWith(t *testing.T) {
 
 // kill -9 of dlprun leaves neither its launcher nor its ranks.
 func TestKillDashNineWith(t *testing.T) {
+	t.Parallel()
 	for _, l := range withLaunchers(t) {
 		t.Run(l.name, func(t *testing.T) {
 			// A program under a name that nobody else has.
@@ -94,6 +98,7 @@ func running(t *testing.T, text string) (pids []string) {
 
 // In an allocation nothing more need be said.
 func TestAllocationWith(t *testing.T) {
+	t.Parallel()
 	env := slurm(t)
 	dlprun := filepath.Join(bin, "dlprun")
 	for flags, ranks := range map[string]int{"-N2 -n3 --overcommit": 3, "-N2": 2, "-N2 --ntasks-per-node=2": 4} {
@@ -106,6 +111,7 @@ func TestAllocationWith(t *testing.T) {
 
 // Every launcher's ranks say hello, in rank order.
 func TestInfo(t *testing.T) {
+	t.Parallel()
 	for _, l := range launchers(t) {
 		r := l.run(t, 3, "dlprun", "info")
 		require.Zero(t, r.status, "%s: %v", l.name, r)
