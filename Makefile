@@ -5,7 +5,7 @@ BIN  := bin
 # How often the concurrent tests run in `make test`.
 COUNT ?= 50
 # How often those over real MPI do.
-MPI_COUNT ?= 5
+MPI_COUNT ?= 20
 # How many tests of real launchers wait beside each other.
 WAITING := 8
 # Packages whose tests are about concurrency.
@@ -96,7 +96,7 @@ real-mpi: mpi-flags
 	$(MPI_GO) vet -tags mpi ./...
 	$(MPI_GO) tool staticcheck -tags mpi ./...
 	$(MPI_GO) test -tags mpi -count=1 ./mpi/internal/transport/gompi
-	$(call named,-run '^TestMPI' ./e2e,DLP_E2E_COUNT=$(MPI_COUNT))
+	$(call named,-parallel $(WAITING) -run '^TestMPI' ./e2e,DLP_E2E_COUNT=$(MPI_COUNT))
 
 contract: ## a module of its own that uses every name of the public API
 	cd contract && $(GO) vet ./... && $(GO) run .
@@ -104,7 +104,7 @@ contract: ## a module of its own that uses every name of the public API
 examples: build ## each example at 1, 2 and 3 ranks, checking its own answer
 	for n in 1 2 3; do \
 		$(BIN)/dlprun -np $$n --progress off $(BIN)/wordfreq -check docs && \
-		$(BIN)/dlprun -np $$n --progress off $(BIN)/typecheck -check split && \
+		$(BIN)/dlprun -np $$n --progress off $(BIN)/typecheck -check $$($(GO) env GOROOT)/src/text && \
 		$(BIN)/dlprun -np $$n --progress off $(BIN)/pi -check -items 20 -darts 1000 || exit 1; \
 	done
 
