@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -124,15 +125,23 @@ SwitchType=switch/none
 `, dir, nodes[0].host, port, nodes[0].addr, lines.String(), strings.Join(names, ","), strings.ReplaceAll(filepath.Base(dir), "-", "")) // jobs of two clusters differ by the cluster's name
 }
 
-// ports returns n free ports.
+// ports returns n free ports, that no other job is given by chance before they are
+// used: the system gives out higher ones, and so does dlp.
 func ports(t *testing.T, n int) []int {
 	var all []int
-	for range n {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
+	for range 1000 {
+		if len(all) == n {
+			break
+		}
+		port := 10_000 + rand.IntN(6_000)
+		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			continue // it is taken
+		}
 		defer ln.Close()
-		all = append(all, ln.Addr().(*net.TCPAddr).Port)
+		all = append(all, port)
 	}
+	require.Len(t, all, n, "free ports")
 	return all
 }
 
