@@ -179,7 +179,9 @@ func TestThreeHosts(t *testing.T) {
 
 // A rank that misbehaves ends the job on all hosts. Hydra may be quicker than the
 // line that names rank 0; and where a rank is killed it kills all at once, so that
-// dlprun may see another one go first, on a busy machine one of another host too.
+// dlprun may see another one go first, on a busy machine one of another host too. On
+// such a machine Hydra often ends without having passed on what the ranks have said:
+// where that is nothing at all, they are asked again.
 func TestFaultsOnThreeHosts(t *testing.T) {
 	t.Parallel()
 	h := newHosts(t)
@@ -188,12 +190,16 @@ func TestFaultsOnThreeHosts(t *testing.T) {
 			t.Parallel()
 			for _, kind := range []string{"kill", "exit0", "error"} {
 				for _, rank := range []string{"0", "5"} {
-					r := l.run(t, 6, "selftest", "after", kind, rank)
-					require.NotZero(t, r.status, "%s on rank %s: %v", kind, rank, r)
+					named := l.name != "mpirun.mpich" || kind == "error" || kind == "exit0" && rank != "0"
+					var r result
+					for tries := 0; tries == 0 || tries < 10 && named && l.name == "mpirun.mpich" && r.stderr == ""; tries++ {
+						r = l.run(t, 6, "selftest", "after", kind, rank)
+						require.NotZero(t, r.status, "%s on rank %s: %v", kind, rank, r)
+					}
 					switch {
 					case kind == "kill" && l.name == "dlprun --with mpirun.mpich":
 						require.Regexp(t, `(?m)^dlprun: rank ([01] \(`+h.names[0]+`|[23] \(`+h.names[1]+`|[45] \(`+h.names[2]+`)\): it ended before Finalize`, r.stderr)
-					case l.name != "mpirun.mpich" || kind == "error" || kind == "exit0" && rank != "0":
+					case named:
 						require.Contains(t, r.stderr, "rank "+rank, "%s: %v", kind, r)
 					}
 				}

@@ -345,6 +345,10 @@ func TestMPIUnderCheckers(t *testing.T) {
 	}
 }
 
+// ucxSays is what the library below MPICH writes to standard output, of a goodbye that
+// came when its receiver had waited long enough.
+var ucxSays = regexp.MustCompile(`(?m)^\[.*\] +tag_match\.c:\d+ +UCX +WARN +unexpected tag-receive descriptor .* was not matched\n`)
+
 // MPICH will do as well.
 func TestMPIOfMPICH(t *testing.T) {
 	l := mpich.ready(t)
@@ -354,7 +358,7 @@ func TestMPIOfMPICH(t *testing.T) {
 			words := l.command(n, "selftest")
 			r := start(t, l.env, slices.Insert(words, 1, flags...)...)
 			require.Zero(t, r.status, "%v", r)
-			require.Equal(t, fmt.Sprintf("selftest: %d ranks agree\n", n), r.stdout)
+			require.Equal(t, fmt.Sprintf("selftest: %d ranks agree\n", n), ucxSays.ReplaceAllString(r.stdout, ""))
 		}
 	}
 	for kind := range mpiFaults {
