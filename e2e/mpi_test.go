@@ -38,7 +38,7 @@ var (
 var (
 	mpiPrograms = []string{"../cmd/dlprun", "../examples/wordfreq", "../examples/pi", "../examples/typecheck", "./testdata/selftest", "./testdata/faulty", "./testdata/huge"}
 	mpiTests    = map[string]string{
-		"mpi":    "^(TestCollectives|TestOrderOfMessages|TestManyGoroutines|TestSelfSend|TestRecvInto.*|TestLarge.*)$",
+		"mpi":    "^(TestCollectives|TestOrderOfMessages|TestManyGoroutines|TestSelfSend|TestRecvInto.*)$",
 		"split":  "OverEveryTransport$",
 		"gather": "^TestTransports$",
 	}
@@ -108,6 +108,15 @@ func (l launcher) runTests(t *testing.T, n, rounds int) {
 	}
 }
 
+// runLarge runs those of large bodies, which take longer, on 1 to mpiRanks ranks of one
+// job.
+func (l launcher) runLarge(t *testing.T) {
+	l.env = append([]string{"DLP_MPITEST_WORLD=1"}, l.env...)
+	r := l.run(t, mpiRanks, "mpi.test", "-test.run", "^TestLarge", "-test.v")
+	require.Zero(t, r.status, "%v", r)
+	require.GreaterOrEqual(t, strings.Count(r.stdout, "/mpi ("), mpiRanks, "%v", r)
+}
+
 // The conformance matrix, of values, loops and gathers.
 func TestMPIMatrix(t *testing.T) {
 	l := openMPI.ready(t)
@@ -120,6 +129,10 @@ func TestMPIMatrix(t *testing.T) {
 			}
 		})
 	}
+	t.Run("large bodies", func(t *testing.T) {
+		t.Parallel()
+		l.runLarge(t)
+	})
 }
 
 // gosrc returns a folder of Go's own sources.
@@ -341,6 +354,7 @@ func TestMPIUnderCheckers(t *testing.T) {
 				r := l.run(t, n, "selftest")
 				require.Zero(t, r.status, "%v", r)
 			}
+			l.runLarge(t)
 		})
 	}
 }
@@ -361,6 +375,7 @@ func TestMPIOfMPICH(t *testing.T) {
 			require.Equal(t, fmt.Sprintf("selftest: %d ranks agree\n", n), ucxSays.ReplaceAllString(r.stdout, ""))
 		}
 	}
+	l.runLarge(t)
 	for kind := range mpiFaults {
 		if kind == "exit0" {
 			continue // Hydra ends all ranks, and is content
