@@ -15,8 +15,10 @@ const (
 	// maxLine is how much of an unfinished line is kept; longer ones are cut.
 	maxLine = 16 << 20
 	// promptTime is how long an unfinished line stays back, in case that the
-	// rest of it comes.
+	// rest of it comes, where somebody looks at a terminal; pipeTime elsewhere, where
+	// a line that is whole matters more: on a busy machine the rest may take a while.
 	promptTime = 100 * time.Millisecond
+	pipeTime   = 5 * time.Second
 	// quietTime is how long a pipe must be silent, after all ranks have ended, to
 	// be given up: a process that escaped may hold it open for ever.
 	quietTime = 500 * time.Millisecond
@@ -96,18 +98,26 @@ func (s *stream) Write(p []byte) (int, error) {
 	case redraws(s.line):
 		s.release()
 	case s.timer == nil:
-		s.timer = time.AfterFunc(promptTime, s.overdue)
+		s.timer = time.AfterFunc(s.patience(), s.overdue)
 	default:
-		s.timer.Reset(promptTime)
+		s.timer.Reset(s.patience())
 	}
 	return n, nil
+}
+
+// patience is how long an unfinished line stays back.
+func (s *stream) patience() time.Duration {
+	if s.tty {
+		return promptTime
+	}
+	return pipeTime
 }
 
 // overdue lets the unfinished line through.
 func (s *stream) overdue() {
 	s.screen.mu.Lock()
 	defer s.screen.mu.Unlock()
-	if time.Since(s.since) >= promptTime {
+	if time.Since(s.since) >= s.patience() {
 		s.release()
 	}
 }

@@ -37,24 +37,26 @@ func TestStreamTagsWholeLines(t *testing.T) {
 }
 
 func TestStreamLetsAPromptThrough(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := new(paper)
-		a, b := p.stream("", false), p.stream("", false)
-		write(a, "name")
-		time.Sleep(promptTime - time.Millisecond)
-		synctest.Wait()
-		require.Empty(t, p.text.String())
-		write(a, "? ")
-		time.Sleep(promptTime)
-		synctest.Wait()
-		require.Equal(t, "name? ", p.text.String())
-		write(b, "other\n")
-		write(a, "thanks\n")
-		write(b, "half")
-		b.end()
-		write(a, "more\n")
-		require.Equal(t, "name? \nother\nthanks\nhalf\nmore\n", p.text.String())
-	})
+	for tty, patience := range map[bool]time.Duration{true: promptTime, false: pipeTime} {
+		synctest.Test(t, func(t *testing.T) {
+			p := new(paper)
+			a, b := p.stream("", tty), p.stream("", tty)
+			write(a, "name")
+			time.Sleep(patience - time.Millisecond)
+			synctest.Wait()
+			require.Empty(t, p.text.String())
+			write(a, "? ")
+			time.Sleep(patience)
+			synctest.Wait()
+			require.Equal(t, "name? ", p.text.String())
+			write(b, "other\n")
+			write(a, "thanks\n")
+			write(b, "half")
+			b.end()
+			write(a, "more\n")
+			require.Equal(t, "name? \nother\nthanks\nhalf\nmore\n", p.text.String())
+		})
+	}
 }
 
 func TestStreamOfARedrawnBar(t *testing.T) {

@@ -41,8 +41,9 @@ it would make of that.
       --version        print the version
 
 Standard input goes to rank 0. Without --tag-output, a line that is not finished
-after 0.1 s (a prompt) is shown as far as it goes. Each rank gets an equal share
-of the processors (GOMAXPROCS, OMP_NUM_THREADS) unless these are set.
+after 0.1 s (a prompt) is shown as far as it goes; in a file or a pipe, after 5 s.
+Each rank gets an equal share of the processors (GOMAXPROCS, OMP_NUM_THREADS)
+unless these are set.
 
 Ctrl-C ends the job: SIGTERM, and after 5 s, or a second Ctrl-C, SIGKILL.
 Exit status: 0 if every rank finished cleanly, else that of the first rank that
