@@ -100,7 +100,7 @@ func TestSlurmOnThreeHosts(t *testing.T) {
 		t.Run("two steps at once, "+what, func(t *testing.T) {
 			for range 5 {
 				enough := filepath.Join(tempDir(t), "enough")
-				script := fmt.Sprintf("srun --mpi=none --overlap -N3 -n3 %[1]s until %[2]s & srun --mpi=none --overlap -N3 -n6 %[1]s until %[2]s & wait -n && wait -n", program("selftest"), enough)
+				script := fmt.Sprintf("srun --mpi=none --overlap -N3 -n3 %[1]s until %[2]s & first=$!; srun --mpi=none --overlap -N3 -n6 %[1]s until %[2]s & wait $! && wait $first", program("selftest"), enough)
 				both := func(*os.Process) { require.NoError(t, os.WriteFile(enough, nil, 0o600)) }
 				r := startAnd(t, append(env, with), "meeting\nmeeting", both, h.on(0, "salloc", "-Q", "-N3", "-n6", "bash", "-c", script)...)
 				require.Zero(t, r.status, "%v", r)
