@@ -45,13 +45,20 @@ func (t *Transport) take() error {
 	id, b := binary.LittleEndian.Uint64(b), b[idLen:]
 	switch tag {
 	case tagFirst:
-		a, body := t.begin(p, id, b)
-		t.more(a, body)
+		length, b := length(b)
+		m, body := header(b)
+		m.Src = p.rank
+		m.Body = t.memory(p, &m, length)
+		t.more(t.begin(p, id, m), body)
 	case tagMore:
 		t.more(p.begun[id], b)
 	case tagLarge:
-		a, _ := t.begin(p, id, b)
-		return t.ask(a)
+		length, b := length(b)
+		w, b := getView(b)
+		m, _ := header(b)
+		m.Src = p.rank
+		m.Body = t.memory(p, &m, length)
+		return t.fetch(p, id, m, &w)
 	case tagGo:
 		return t.hand(id)
 	case tagVoid:
@@ -74,7 +81,7 @@ func (t *Transport) goodbye(p *peer) {
 	for id, o := range t.offers {
 		if o.to == p && o.held {
 			t.held -= len(o.body)
-			delete(t.offers, id)
+			t.withdrawOffer(id)
 		}
 	}
 }
@@ -102,14 +109,9 @@ func (t *Transport) wake() {
 	}
 }
 
-// begin enters a message of several parts into the books. It returns what follows
-// its header.
-func (t *Transport) begin(p *peer, id uint64, b []byte) (*arrival, []byte) {
-	length := binary.LittleEndian.Uint64(b)
-	a := &arrival{from: p, id: id}
-	a.m, b = header(b[lengthLen:])
-	a.m.Src = p.rank
-	a.m.Body = t.memory(p, &a.m, int(length))
+// begin enters m, a message of several parts, into the books.
+func (t *Transport) begin(p *peer, id uint64, m wire.Message) *arrival {
+	a := &arrival{from: p, id: id, m: m}
 	if t.place.taken.Holds(a.m.Body) {
 		t.place.guest = a
 	}
@@ -118,7 +120,7 @@ func (t *Transport) begin(p *peer, id uint64, b []byte) (*arrival, []byte) {
 		p.begun = map[uint64]*arrival{}
 	}
 	p.begun[id] = a
-	return a, b
+	return a
 }
 
 // more adds a piece.
@@ -129,23 +131,17 @@ func (t *Transport) more(a *arrival, b []byte) {
 	}
 }
 
-// ask lets the body of a come.
-func (t *Transport) ask(a *arrival) (err error) {
+// fetch reads the body of m, which p has announced, or lets it come.
+func (t *Transport) fetch(p *peer, id uint64, m wire.Message, v *view) (err error) {
+	if t.look(p, id, v, m.Body) {
+		t.deliver(p, m)
+		return nil
+	}
+	a := t.begin(p, id, m)
 	if a.bulk, err = t.recvBulk(a); err != nil {
 		return err
 	}
 	return t.tell(a.from, tagGo, a.id)
-}
-
-// hand sends the body of an offer, unless it was called off.
-func (t *Transport) hand(id uint64) (err error) {
-	o := t.offers[id]
-	if o == nil {
-		return nil
-	}
-	delete(t.offers, id)
-	o.sent, err = t.sendBulk(id, o)
-	return err
 }
 
 // forget strikes a message out that its sender has called off.

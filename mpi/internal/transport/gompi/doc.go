@@ -22,9 +22,10 @@
 // receives that are always posted. A plain message of a user is nothing but its
 // bytes under its tag; others have a header. Longer ones are cut into pieces; MPI
 // copies each, so that none refers to the sender's memory when Send returns. Of
-// large ones the header comes first, and the body, on a second communicator and
-// between the memories of the two ranks without a copy, when the receiver asks
-// for it: until then the sender can still change its mind.
+// large ones the header comes first. On the same host the receiver may read the body
+// from the sender's memory (view). Else it comes on a second communicator, between
+// the memories of the two ranks without a copy, when the receiver asks for it. Until
+// it has begun to come the sender can still change its mind.
 //
 // # Collectives
 //

@@ -25,7 +25,9 @@ import (
 // roleEnv makes this binary a rank that a test has started through mpiexec.
 const roleEnv = "GOMPI_TEST_ROLE"
 
-var roles = map[string]func(ctx context.Context, w *gompi.World) error{"agent": agent, "errors": errorsOf, "exchange": exchange}
+var roles = map[string]func(ctx context.Context, w *gompi.World) error{
+	"agent": agent, "errors": errorsOf, "exchange": exchange, "waver": waver,
+}
 
 func TestMain(m *testing.M) {
 	role := roles[os.Getenv(roleEnv)]
@@ -53,14 +55,17 @@ func agent(ctx context.Context, w *gompi.World) error {
 	if err != nil {
 		return err
 	}
+	if os.Getenv("HIDE") == "1" {
+		tr.Hide()
+	}
 	return transporttest.Serve(w.Rank, tr)
 }
 
 func TestConformance(t *testing.T) {
-	for _, spin := range []string{"0", "1"} {
-		t.Run("spin "+spin, func(t *testing.T) {
+	for _, env := range []string{"SPIN=0", "SPIN=1", "HIDE=1"} {
+		t.Run(env, func(t *testing.T) {
 			transporttest.Run(t, transporttest.Harness{New: transporttest.Remote(func(t *testing.T, n int) *exec.Cmd {
-				return mpiexec(t, n, "agent", "SPIN="+spin)
+				return mpiexec(t, n, "agent", env)
 			})})
 		})
 	}

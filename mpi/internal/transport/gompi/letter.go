@@ -18,7 +18,7 @@ const (
 	tagWhole = iota // header, note, body
 	tagFirst        // id, length of the body; header, note, the first of the body
 	tagMore         // id; more of the body
-	tagLarge        // id, length of the body; header, note: the body waits
+	tagLarge        // id, length of the body, view; header, note: the body waits
 	tagGo           // id: the body may come, on bulk
 	tagVoid         // id: what has begun under it will not be finished
 	tagBye          // nothing more will come
@@ -31,7 +31,7 @@ const (
 	lengthLen = 8
 	headerLen = 24 // kind, form, length of the note (16 bits), tag (32), communicator, sequence number (64 each)
 	maxLetter = C.dlp_piece
-	maxNote   = maxLetter - idLen - lengthLen - headerLen
+	maxNote   = maxLetter - idLen - lengthLen - viewLen - headerLen
 )
 
 // A letter is one message on ctl.
@@ -39,6 +39,7 @@ type letter struct {
 	tag    int
 	id     uint64        // where the tag says so
 	length int           // of the whole body; the same
+	view   *view         // where the tag says so
 	head   *wire.Message // whose header and note go first; nil: no one's
 	body   []byte
 }
@@ -55,7 +56,10 @@ func (l *letter) room() int {
 // write writes l to b and returns how long it is.
 func (l *letter) write(b []byte) (n int) {
 	switch l.tag {
-	case tagFirst, tagLarge:
+	case tagLarge:
+		n += l.view.put(b[idLen+lengthLen:])
+		fallthrough
+	case tagFirst:
 		binary.LittleEndian.PutUint64(b[idLen:], uint64(l.length))
 		n += lengthLen
 		fallthrough
@@ -91,6 +95,11 @@ func header(b []byte) (m wire.Message, rest []byte) {
 		Note: string(b[headerLen : headerLen+n]),
 	}
 	return m, b[headerLen+n:]
+}
+
+// length reads that of a body, and returns what follows.
+func length(b []byte) (int, []byte) {
+	return int(binary.LittleEndian.Uint64(b)), b[lengthLen:]
 }
 
 // plainForm is the form that the engine gives to users' bytes and numbers.

@@ -8,6 +8,7 @@ import "C"
 import (
 	"context"
 	"runtime"
+	"sync/atomic"
 	"time"
 )
 
@@ -36,17 +37,19 @@ type pace struct {
 	waited time.Duration // when it last looked in vain
 	timer  *time.Timer
 	news   <-chan struct{} // ends a nap; may be nil
+	mark   *atomic.Uint64  // of a view: once it is seen, there is no need to look further; may be nil
 }
 
-// tries says how often to look now, and whether to yield in between.
-func (p *pace) tries(spin bool) (tries, yield C.int) {
+// look says how often to look now, and how.
+func (p *pace) look(spin bool) look {
+	l := look{tries: yieldTries, yield: 1, mark: p.mark}
 	switch {
 	case p.long():
-		return 1, 0
+		l.tries, l.yield = 1, 0
 	case spin && p.waited < spinTime:
-		return spinTries, 0
+		l.tries, l.yield = spinTries, 0
 	}
-	return yieldTries, 1
+	return l
 }
 
 // long reports whether the wait is one of those that are slept through.

@@ -70,9 +70,11 @@ int dlp_close(uintptr_t port) {
 	return MPI_SUCCESS;
 }
 
-// dlp_poll looks for the next message, at most tries times.
-int dlp_poll(uintptr_t port, int tries, int yield) {
+// dlp_poll looks for the next message, at most tries times, and no longer than
+// until the mark, if there is one, says seen.
+int dlp_poll(uintptr_t port, int tries, int yield, uintptr_t mark) {
 	dlp_port *p = (dlp_port *)port;
+	uint64_t *m = (uint64_t *)mark;
 	MPI_Status status;
 	int code;
 	p->found = 0;
@@ -85,6 +87,7 @@ int dlp_poll(uintptr_t port, int tries, int yield) {
 		code = MPI_Test(&p->request[p->head], &p->found, &status);
 		if (code != MPI_SUCCESS) return code;
 		if (p->found) break;
+		if (m != NULL && __atomic_load_n(m, __ATOMIC_ACQUIRE) == dlp_seen) return MPI_SUCCESS;
 		if (--tries <= 0 || __atomic_load_n(&p->wanted, __ATOMIC_RELAXED) != 0) return MPI_SUCCESS;
 		if (yield) sched_yield();
 	}

@@ -46,7 +46,7 @@ typedef struct {
 int dlp_init(int *level);
 int dlp_open(dlp_port **port, int *tag_ub);          // collective, blocks
 int dlp_close(uintptr_t port);
-int dlp_poll(uintptr_t port, int tries, int yield);
+int dlp_poll(uintptr_t port, int tries, int yield, uintptr_t mark);
 int dlp_send(uintptr_t port, uintptr_t parcel, int len, int dst, int tag, int sync);
 int dlp_sent(uintptr_t parcel);                      // sets done
 int dlp_pieces(int64_t len);
@@ -58,6 +58,8 @@ int dlp_take_back(MPI_Request *request, int *taken); // of a receive; if nothing
 void dlp_nap(long ns);                               // blocks, and needs no turn
 int dlp_error(int code, char *text);
 int dlp_failed(void);
+
+#define dlp_seen UINT64_MAX // what a mark is when the receiver has read the body
 
 enum { dlp_sum, dlp_prod, dlp_min, dlp_max }; // as package transport has them
 

@@ -102,8 +102,6 @@ func (t *Transport) gone(p *peer) error {
 
 // number returns one for a message of several parts.
 func (t *Transport) number() uint64 {
-	t.lock()
-	defer t.unlock()
 	t.serial++
 	return t.serial
 }
@@ -111,7 +109,9 @@ func (t *Transport) number() uint64 {
 // sendPieces sends m in as many letters as it takes. If ctx ends on the way, the
 // rest is called off.
 func (t *Transport) sendPieces(ctx context.Context, p *peer, m *wire.Message) (err error) {
+	t.lock()
 	id, at := t.number(), 0
+	t.unlock()
 	l := letter{tag: tagFirst, id: id, head: m, length: len(m.Body)}
 	for err == nil && at < len(m.Body) {
 		l.body = m.Body[at:min(at+l.room(), len(m.Body))]
@@ -142,80 +142,4 @@ func (t *Transport) tell(p *peer, tag int, id uint64) error {
 	l := letter{tag: tag, id: id}
 	_, err := t.post(p, tag, l.write(t.next().buf))
 	return err
-}
-
-// An offer is a large body that its receiver has been told of.
-type offer struct {
-	to   *peer
-	body []byte
-	held bool  // it is a copy: Send has returned
-	sent *bulk // nil until it is asked for
-}
-
-// sendLarge announces m, and waits until its body, which p asks for, is gone, or
-// keeps a copy if p is busy. If ctx ends before p asks, it is called off; after
-// that it takes as long as it takes, since p waits for nothing else.
-func (t *Transport) sendLarge(ctx context.Context, p *peer, m *wire.Message) error {
-	id, o := t.number(), &offer{to: p, body: m.Body}
-	t.lock()
-	t.offers[id] = o
-	t.unlock()
-	announced, err := t.send(ctx, p, letter{tag: tagLarge, id: id, head: m, length: len(m.Body)})
-	if err == nil {
-		err = t.waitSent(ctx, p, o)
-	}
-	if err == nil {
-		return nil
-	}
-	t.lock()
-	asked := o.sent != nil
-	if !asked {
-		delete(t.offers, id)
-	}
-	t.unlock()
-	switch {
-	case asked:
-		return t.waitSent(context.WithoutCancel(ctx), p, o)
-	case announced:
-		t.callOff(p, id)
-	}
-	return err
-}
-
-// waitSent waits until the body of o is gone, or a copy is kept.
-func (t *Transport) waitSent(ctx context.Context, p *peer, o *offer) error {
-	var gone error
-	var pace pace
-	keep := false
-	err := t.wait(ctx, &pace, func() bool {
-		if o.sent != nil {
-			return o.sent.done
-		}
-		if gone = t.gone(p); gone == nil && pace.long() && t.held+len(o.body) <= transport.InboxLimit {
-			t.held += len(o.body)
-			keep = true
-		}
-		return gone != nil || keep
-	})
-	switch {
-	case gone != nil:
-		return gone
-	case keep && !t.keep(p, o):
-		return t.waitSent(ctx, p, o) // p has asked meanwhile
-	}
-	return err
-}
-
-// keep puts a copy, for which there is room, in the place of o's body. It reports
-// whether that was in time.
-func (t *Transport) keep(p *peer, o *offer) bool {
-	c := clone(o.body)
-	t.lock()
-	defer t.unlock()
-	if o.sent != nil || t.gone(p) != nil {
-		t.held -= len(c)
-		return false
-	}
-	o.body, o.held = c, true
-	return true
 }

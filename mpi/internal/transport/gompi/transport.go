@@ -36,6 +36,7 @@ type Transport struct {
 	spin   bool
 
 	peers   []peer // by rank
+	marks   marks
 	arrived queue
 	place   lodging
 	free    []*parcel           // not in use
@@ -58,6 +59,8 @@ type peer struct {
 	rank     int
 	known    bool                // messages have gone one way or the other
 	left     bool                // it has said goodbye
+	hidden   bool                // its memory can't be read
+	marks    []byte              // its arena
 	unmarked int                 // bytes sent to it since the last mark
 	mark     *parcel             // of which MPI says when it has been taken
 	coming   []*arrival          // in order; the first one is not whole
@@ -75,7 +78,11 @@ func (w *World) New(ctx context.Context, spin bool) (*Transport, error) {
 	for r := range t.peers {
 		t.peers[r].rank = r
 	}
-	err := w.do(ctx, func() error {
+	var err error
+	if t.marks, err = newMarks(); err != nil {
+		return nil, err
+	}
+	err = w.do(ctx, func() error {
 		var tagUB C.int
 		err := check("MPI_Comm_dup", C.dlp_open(&t.port, &tagUB))
 		t.handle, t.tagUB = C.uintptr_t(uintptr(unsafe.Pointer(t.port))), int(tagUB)
@@ -137,7 +144,7 @@ func (t *Transport) pollOnce() (m wire.Message, ok bool) {
 		tries = pollTries
 	}
 	for range tries {
-		if _, t.broken = t.poll(tries, 0); t.broken != nil {
+		if _, t.broken = t.poll(look{tries: tries}); t.broken != nil {
 			return m, false
 		}
 		if m, ok = t.arrived.take(); ok || len(t.bulks) == 0 || t.wanted() {
@@ -165,7 +172,7 @@ func (t *Transport) wait(ctx context.Context, p *pace, done func() bool) error {
 		if err := t.over(ctx); err != nil {
 			return err
 		}
-		found, err := t.poll(p.tries(t.spin))
+		found, err := t.poll(p.look(t.spin))
 		if err != nil {
 			t.broken = err
 			return err
@@ -199,13 +206,19 @@ func (t *Transport) over(ctx context.Context) error {
 	}
 }
 
+// A look says how to look for messages.
+type look struct {
+	tries, yield C.int
+	mark         *atomic.Uint64 // once it is seen, looking ends; may be nil
+}
+
 // poll looks for messages, and for what has become of those that are on their
 // way. It reports whether there was a message.
-func (t *Transport) poll(tries C.int, yield C.int) (bool, error) {
+func (t *Transport) poll(l look) (bool, error) {
 	if len(t.bulks)+len(t.ops) > 0 {
-		tries = 1 // a body may come meanwhile
+		l.tries = 1 // a body may come meanwhile
 	}
-	if err := check("MPI_Test", C.dlp_poll(t.handle, tries, yield)); err != nil {
+	if err := check("MPI_Test", C.dlp_poll(t.handle, l.tries, l.yield, C.uintptr_t(uintptr(unsafe.Pointer(l.mark))))); err != nil {
 		return false, err
 	}
 	found := t.port.found != 0
@@ -264,7 +277,7 @@ func (t *Transport) finish() {
 		}
 		var err error
 		if t.arrived.bytes <= transport.InboxLimit {
-			_, err = t.poll(1, 0)
+			_, err = t.poll(look{tries: 1})
 		} else {
 			err = t.reap()
 		}
@@ -300,7 +313,7 @@ func (t *Transport) Close() error {
 			_, err = t.post(p, tagBye, 0)
 		}
 	}
-	for start := time.Now(); err == nil; _, err = t.poll(yieldTries, 1) {
+	for start := time.Now(); err == nil; _, err = t.poll(look{tries: yieldTries, yield: 1}) {
 		waited := time.Since(start)
 		if (!t.unfinished() || waited > arriveTime) && (!t.expecting() || waited > byeTime) {
 			break
