@@ -144,10 +144,12 @@ func (t *Transport) pollOnce() (m wire.Message, ok bool) {
 		tries = pollTries
 	}
 	for range tries {
-		if _, t.broken = t.poll(look{tries: tries}); t.broken != nil {
+		var found bool
+		if found, t.broken = t.poll(look{tries: tries}); t.broken != nil {
 			return m, false
 		}
-		if m, ok = t.arrived.take(); ok || len(t.bulks) == 0 || t.wanted() {
+		coming := found || len(t.bulks) > 0
+		if m, ok = t.arrived.take(); ok || !coming || t.wanted() {
 			break
 		}
 	}
