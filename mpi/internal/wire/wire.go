@@ -73,6 +73,14 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // AppendHeader appends m's header and note to b; the body follows them on the
 // wire. A note longer than MaxNote is cut.
 func AppendHeader(b []byte, m *Message) []byte {
+	return appendHeader(b, m, crc32.Checksum(m.Body, castagnoli))
+}
+
+// AppendUnsummed is AppendHeader for a body that takes no harm on its way: it
+// does not leave this machine's memory. Its checksum is zero.
+func AppendUnsummed(b []byte, m *Message) []byte { return appendHeader(b, m, 0) }
+
+func appendHeader(b []byte, m *Message, bodySum uint32) []byte {
 	note := m.Note
 	if len(note) > MaxNote {
 		note = note[:MaxNote]
@@ -83,19 +91,74 @@ func AppendHeader(b []byte, m *Message) []byte {
 	b = binary.LittleEndian.AppendUint64(b, m.Comm)
 	b = binary.LittleEndian.AppendUint64(b, m.Seq)
 	b = binary.LittleEndian.AppendUint32(b, uint32(m.Tag))
-	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(m.Body, castagnoli))
+	b = binary.LittleEndian.AppendUint32(b, bodySum)
 	b = binary.LittleEndian.AppendUint64(b, uint64(len(m.Body)))
 	b = append(b, note...)
 	binary.LittleEndian.PutUint32(b[start:], crc32.Checksum(b[start+4:], castagnoli))
 	return b
 }
 
+// A Head takes in what stands before the body of a frame: first Fixed is to be
+// filled, then Note, then Message says what they hold.
+type Head struct {
+	buf  [HeaderLen + MaxNote]byte
+	len  int
+	note string // the last one: neighbours mostly have the same
+}
+
+// Fixed returns where the first bytes of a frame belong.
+func (h *Head) Fixed() []byte { return h.buf[:HeaderLen] }
+
+// Note returns where the note belongs, which comes after Fixed, and checks the
+// lengths: the body must not have more than maxBody bytes.
+func (h *Head) Note(maxBody uint64) ([]byte, error) {
+	kind, noteLen := Kind(h.buf[4]), int(binary.LittleEndian.Uint16(h.buf[6:]))
+	switch {
+	case kind == 0 || kind >= kinds:
+		return nil, fmt.Errorf("%w: kind %d", ErrFrame, kind)
+	case noteLen > MaxNote:
+		return nil, fmt.Errorf("%w: a note of %d bytes", ErrFrame, noteLen)
+	case h.bodyLen() > maxBody:
+		return nil, fmt.Errorf("%w: a body of %d bytes, at most %d are taken", ErrFrame, h.bodyLen(), maxBody)
+	}
+	h.len = HeaderLen + noteLen
+	return h.buf[HeaderLen:h.len], nil
+}
+
+func (h *Head) bodyLen() uint64 { return binary.LittleEndian.Uint64(h.buf[32:]) }
+
+// Message returns the message without its body, and how long that is.
+func (h *Head) Message() (m Message, bodyLen int, err error) {
+	b := h.buf[:h.len]
+	if crc32.Checksum(b[4:], castagnoli) != binary.LittleEndian.Uint32(b) {
+		return Message{}, 0, fmt.Errorf("%w: the header's checksum is wrong", ErrFrame)
+	}
+	if note := b[HeaderLen:]; string(note) != h.note {
+		h.note = string(note)
+	}
+	return Message{
+		Kind: Kind(b[4]),
+		Form: b[5],
+		Comm: binary.LittleEndian.Uint64(b[8:]),
+		Seq:  binary.LittleEndian.Uint64(b[16:]),
+		Tag:  int32(binary.LittleEndian.Uint32(b[24:])),
+		Note: h.note,
+	}, int(h.bodyLen()), nil
+}
+
+// check compares a body with the checksum of its header.
+func (h *Head) check(body []byte) error {
+	if crc32.Checksum(body, castagnoli) != binary.LittleEndian.Uint32(h.buf[28:]) {
+		return fmt.Errorf("%w: the body's checksum is wrong", ErrFrame)
+	}
+	return nil
+}
+
 // Reader reads frames from a stream.
 type Reader struct {
 	r       *bufio.Reader
 	maxBody uint64
-	head    [HeaderLen + MaxNote]byte
-	note    string // the last one: neighbours mostly have the same
+	head    Head
 }
 
 // NewReader returns a Reader that refuses bodies of more than maxBody bytes.
@@ -107,47 +170,28 @@ func NewReader(r io.Reader, maxBody uint64) *Reader {
 // where the stream ends between two frames, an error that is ErrFrame where
 // the bytes are no frame, and otherwise the error of the stream.
 func (r *Reader) Read() (Message, error) {
-	head := r.head[:HeaderLen]
-	if _, err := io.ReadFull(r.r, head); err != nil {
+	if _, err := io.ReadFull(r.r, r.head.Fixed()); err != nil {
 		return Message{}, err
 	}
-	m := Message{
-		Kind: Kind(head[4]),
-		Form: head[5],
-		Comm: binary.LittleEndian.Uint64(head[8:]),
-		Seq:  binary.LittleEndian.Uint64(head[16:]),
-		Tag:  int32(binary.LittleEndian.Uint32(head[24:])),
+	note, err := r.head.Note(r.maxBody)
+	if err != nil {
+		return Message{}, err
 	}
-	noteLen := int(binary.LittleEndian.Uint16(head[6:]))
-	bodySum := binary.LittleEndian.Uint32(head[28:])
-	bodyLen := binary.LittleEndian.Uint64(head[32:])
-	switch {
-	case m.Kind == 0 || m.Kind >= kinds:
-		return Message{}, fmt.Errorf("%w: kind %d", ErrFrame, m.Kind)
-	case noteLen > MaxNote:
-		return Message{}, fmt.Errorf("%w: a note of %d bytes", ErrFrame, noteLen)
-	case bodyLen > r.maxBody:
-		return Message{}, fmt.Errorf("%w: a body of %d bytes, at most %d are taken", ErrFrame, bodyLen, r.maxBody)
-	}
-	head = r.head[:HeaderLen+noteLen]
-	if _, err := io.ReadFull(r.r, head[HeaderLen:]); err != nil {
+	if _, err := io.ReadFull(r.r, note); err != nil {
 		return Message{}, noEOF(err)
 	}
-	if crc32.Checksum(head[4:], castagnoli) != binary.LittleEndian.Uint32(head) {
-		return Message{}, fmt.Errorf("%w: the header's checksum is wrong", ErrFrame)
+	m, n, err := r.head.Message()
+	if err != nil {
+		return Message{}, err
 	}
-	if note := head[HeaderLen:]; string(note) != r.note {
-		r.note = string(note)
-	}
-	m.Note = r.note
-	if bodyLen > 0 {
-		m.Body = NewBody(int(bodyLen))
+	if n > 0 {
+		m.Body = NewBody(n)
 		if _, err := io.ReadFull(r.r, m.Body); err != nil {
 			return Message{}, noEOF(err)
 		}
 	}
-	if crc32.Checksum(m.Body, castagnoli) != bodySum {
-		return Message{}, fmt.Errorf("%w: the body's checksum is wrong", ErrFrame)
+	if err := r.head.check(m.Body); err != nil {
+		return Message{}, err
 	}
 	return m, nil
 }
