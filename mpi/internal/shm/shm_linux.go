@@ -20,14 +20,9 @@ const tokenLen = 16
 // New makes an arena. Its name holds the pid of this process and a secret token,
 // so that only who is told the name, and is the same user, finds it.
 func New() (*Arena, error) {
-	fd, err := unix.MemfdCreate("dlp", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	mem, f, err := create(Size)
 	if err != nil {
-		return nil, fmt.Errorf("%w: memfd_create: %w", ErrNone, err)
-	}
-	f := os.NewFile(uintptr(fd), "memfd:dlp")
-	mem, err := seal(fd)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%w: %w", ErrNone, err), f.Close())
+		return nil, err
 	}
 	namespace, err := os.Readlink("/proc/self/ns/pid")
 	if err != nil {
@@ -35,19 +30,33 @@ func New() (*Arena, error) {
 	}
 	token := mem[Size-tokenLen:]
 	rand.Read(token)
-	a := &Arena{mem: mem, file: f, name: fmt.Sprintf("%s %d %d %x", namespace, os.Getpid(), fd, token)}
+	a := &Arena{mem: mem, file: f, name: fmt.Sprintf("%s %d %d %x", namespace, os.Getpid(), f.Fd(), token)}
 	a.used[len(a.used)-1] = true // the token's page
 	return a, nil
 }
 
-func seal(fd int) ([]byte, error) {
-	if err := unix.Ftruncate(fd, Size); err != nil {
+// create makes a file without a name, of size bytes, and maps it.
+func create(size int) ([]byte, *os.File, error) {
+	fd, err := unix.MemfdCreate("dlp", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: memfd_create: %w", ErrNone, err)
+	}
+	f := os.NewFile(uintptr(fd), "memfd:dlp")
+	mem, err := seal(fd, size)
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("%w: %w", ErrNone, err), f.Close())
+	}
+	return mem, f, nil
+}
+
+func seal(fd, size int) ([]byte, error) {
+	if err := unix.Ftruncate(fd, int64(size)); err != nil {
 		return nil, err
 	}
 	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals); err != nil {
 		return nil, err
 	}
-	return unix.Mmap(fd, 0, Size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	return unix.Mmap(fd, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 }
 
 // Open maps the arena of another process, for good. It returns ErrNone where that

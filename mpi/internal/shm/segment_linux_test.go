@@ -1,0 +1,98 @@
+package shm_test
+
+import (
+	"net"
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/dlprun/dlp/mpi/internal/shm"
+)
+
+// sockets returns the two ends of a unix connection.
+func sockets(t *testing.T) (a, b *net.UnixConn) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	require.NoError(t, err)
+	var ends [2]*net.UnixConn
+	for i, fd := range fds {
+		f := os.NewFile(uintptr(fd), "socket")
+		conn, err := net.FileConn(f)
+		require.NoError(t, err)
+		require.NoError(t, f.Close())
+		ends[i] = conn.(*net.UnixConn)
+		t.Cleanup(func() { conn.Close() })
+	}
+	return ends[0], ends[1]
+}
+
+// descriptors returns how many this process has open.
+func descriptors(t *testing.T) int {
+	open, err := os.ReadDir("/proc/self/fd")
+	require.NoError(t, err)
+	return len(open)
+}
+
+func TestSegmentIsPassed(t *testing.T) {
+	a, b := sockets(t)
+	own, err := shm.NewSegment(10_000)
+	require.NoError(t, err)
+	require.NoError(t, own.Pass(a))
+	passed, err := shm.Receive(b, 10_000)
+	require.NoError(t, err)
+	require.Equal(t, make([]byte, 10_000), passed.Mem)
+	own.Mem[9_999] = 7
+	require.EqualValues(t, 7, passed.Mem[9_999])
+	require.NoError(t, own.Free())
+	passed.Mem[0] = 1 // it stays with whoever has it
+	require.NoError(t, passed.Free())
+}
+
+func TestUnusedSegmentIsFreed(t *testing.T) {
+	s, err := shm.NewSegment(1)
+	require.NoError(t, err)
+	require.NoError(t, s.Free())
+}
+
+// What can't be mapped without danger is not; the connection can still be used.
+func TestSegmentsThatAreRefused(t *testing.T) {
+	memory := func(t *testing.T, size, seals int) int {
+		fd, err := unix.MemfdCreate("test", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+		require.NoError(t, err)
+		t.Cleanup(func() { unix.Close(fd) })
+		require.NoError(t, unix.Ftruncate(fd, int64(size)))
+		_, err = unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals)
+		require.NoError(t, err)
+		return fd
+	}
+	const sealed = unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_SEAL
+	for name, rights := range map[string]func(t *testing.T) []byte{
+		"no descriptor":  func(*testing.T) []byte { return nil },
+		"a pipe":         func(*testing.T) []byte { return unix.UnixRights(0) },
+		"can shrink":     func(t *testing.T) []byte { return unix.UnixRights(memory(t, 100, unix.F_SEAL_GROW)) },
+		"can be changed": func(t *testing.T) []byte { return unix.UnixRights(memory(t, 100, sealed&^unix.F_SEAL_SEAL)) },
+		"too large":      func(t *testing.T) []byte { return unix.UnixRights(memory(t, 101, sealed)) },
+		"empty":          func(t *testing.T) []byte { return unix.UnixRights(memory(t, 0, sealed)) },
+		"two":            func(t *testing.T) []byte { fd := memory(t, 100, sealed); return unix.UnixRights(fd, fd) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, b := sockets(t)
+			_, _, err := a.WriteMsgUnix([]byte{0}, rights(t), nil)
+			require.NoError(t, err)
+			before := descriptors(t)
+			_, err = shm.Receive(b, 100)
+			require.ErrorIs(t, err, shm.ErrNone)
+			require.Equal(t, before, descriptors(t), "what came is closed")
+			_, err = a.Write([]byte("x"))
+			require.NoError(t, err)
+			_, err = b.Read(make([]byte, 1))
+			require.NoError(t, err)
+		})
+	}
+	a, b := sockets(t)
+	require.NoError(t, a.Close())
+	_, err := shm.Receive(b, 100)
+	require.Error(t, err)
+	require.NotErrorIs(t, err, shm.ErrNone)
+}
