@@ -91,6 +91,9 @@ func (e *engine) inbox(comm uint64) *inbox {
 	return b
 }
 
+// fewMessages is how many an inbox keeps room for when it is empty.
+const fewMessages = 8
+
 // take removes and returns the first message in b that fits.
 func (b *inbox) take(w *want) (wire.Message, bool, error) {
 	list := &b.user
@@ -105,12 +108,16 @@ func (b *inbox) take(w *want) (wire.Message, bool, error) {
 		if w.size >= 0 && len(m.Body) > w.size {
 			return m, false, ErrTruncated
 		}
-		if i == 0 {
+		switch {
+		case len(*list) == 1 && cap(*list) <= fewMessages:
+			(*list)[0] = wire.Message{}
+			*list = (*list)[:0] // the next one needs no memory
+		case i == 0:
 			(*list)[0] = wire.Message{}
 			if *list = (*list)[1:]; len(*list) == 0 {
 				*list = nil
 			}
-		} else {
+		default:
 			copy((*list)[i:], (*list)[i+1:])
 			(*list)[len(*list)-1] = wire.Message{}
 			*list = (*list)[:len(*list)-1]
@@ -270,10 +277,18 @@ func (e *engine) sleep(ctx context.Context, self *waiter) error {
 	m, err := e.t.Recv(ctx)
 	e.mu.Lock()
 	e.reading = false
+	if err != nil {
+		return e.notReceived(ctx, err)
+	}
+	e.dispatch(m)
+	return nil
+}
+
+// notReceived heeds an error of t.Recv. It returns one that is of that call alone.
+// The caller holds e.mu, which may be released meanwhile.
+func (e *engine) notReceived(ctx context.Context, err error) error {
 	var gone *transport.PeerError
 	switch {
-	case err == nil:
-		e.dispatch(m)
 	case errors.As(err, &gone): // said only once: it counts even if ctx has ended
 		e.mu.Unlock()
 		e.peerGone(ctx, gone)
