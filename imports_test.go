@@ -25,7 +25,7 @@ var allowed = map[string][]string{
 	"mpi/internal/transport":               {"mpi/internal/wire"},
 	"mpi/internal/transport/mem":           {"mpi/internal/transport", "mpi/internal/wire"},
 	"mpi/internal/transport/ring":          {"mpi/internal/wire"},
-	"mpi/internal/transport/sock":          {"mpi/internal/auth", "mpi/internal/transport", "mpi/internal/wire"},
+	"mpi/internal/transport/sock":          {"mpi/internal/auth", "mpi/internal/shm", "mpi/internal/transport", "mpi/internal/transport/ring", "mpi/internal/wire"},
 	"mpi/internal/transport/gompi":         {"mpi/internal/shm", "mpi/internal/transport", "mpi/internal/wire"},
 	"mpi/internal/transport/transporttest": {"mpi/internal/transport", "mpi/internal/wire"},
 	"mpi/internal/shm":                     {},

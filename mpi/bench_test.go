@@ -108,7 +108,7 @@ func benchmark(b *testing.B, name string) {
 			return bench.other(ctx, c)
 		}))
 	})
-	for _, transport := range []string{"unix", "tcp"} {
+	for _, transport := range []string{"shm", "unix", "tcp"} {
 		b.Run(transport, func(b *testing.B) {
 			b.ReportAllocs()
 			j := startJob(b, 2, "bench "+name, true, "DLP_TRANSPORT="+transport, "COUNT="+strconv.Itoa(b.N))

@@ -88,7 +88,8 @@ func (c *Comm) Host(rank int) string {
 }
 
 // Backend says how the ranks speak with each other: "single", there is only
-// one; "inproc", goroutines of one process; "embedded", sockets; "mpi", real MPI.
+// one; "inproc", goroutines of one process; "embedded", shared memory and
+// sockets; "mpi", real MPI.
 func (c *Comm) Backend() string { return c.job.backend }
 
 // Dup returns a communicator with the same ranks whose messages are its own. It

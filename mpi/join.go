@@ -50,14 +50,30 @@ func join(ctx context.Context, found launch.Job) (_ *Comm, err error) {
 	if err != nil {
 		return nil, err
 	}
+	sharing := j.sharing(found.Rank)
 	e = newEngine(sock.New(sock.Config{
 		Rank: found.Rank, Secret: j.session.Secret(), Build: found.Build, TLS: found.TLS, Peers: addrs, Listeners: listeners,
+		Ring: j.ringSize(found), Spin: sharing <= runtime.NumCPU(),
 	}), found.Rank, found.Size, j.host)
 	close(started)
 	go j.watchHub(e, found.Hosted)
 	c := j.world(e, found.Rank)
-	shareProcessors(j.sharing(found.Rank))
+	shareProcessors(sharing)
 	return c, nil
+}
+
+// ringSize is how much memory this rank shares with each other one of its host.
+func (j *job) ringSize(found launch.Job) int {
+	if !sharesMemory(found.Transport) {
+		return 0
+	}
+	near := 0
+	for _, p := range j.peers {
+		if p.HostID == j.peers[found.Rank].HostID {
+			near++
+		}
+	}
+	return sock.RingSize(near)
 }
 
 // giveUp ends what join has begun. If the hub knows why, whoever hosts it shows

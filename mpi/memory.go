@@ -58,11 +58,14 @@ type memory interface {
 // memoryFor returns what ranks that are processes share, if they may, as
 // DLP_TRANSPORT says.
 func memoryFor(transport string) memory {
-	if transport == "auto" {
+	if sharesMemory(transport) {
 		return &hostMemory{}
 	}
 	return noMemory{}
 }
+
+// sharesMemory says whether ranks of one host may, by DLP_TRANSPORT.
+func sharesMemory(transport string) bool { return transport == "auto" || transport == "shm" }
 
 // noMemory is for jobs that are told to use sockets.
 type noMemory struct{}

@@ -349,7 +349,7 @@ func TestBadEnvironment(t *testing.T) {
 		"DLP_RANK=5":              `dlp: DLP_RANK is "5": use a number from 0 to 1`,
 		"DLP_SIZE=x":              `dlp: DLP_SIZE is "x"`,
 		"DLP_SECRET=":             "dlp: DLP_SECRET is not set",
-		"DLP_TRANSPORT=pigeon":    `dlp: DLP_TRANSPORT is "pigeon": use auto, unix, tcp`,
+		"DLP_TRANSPORT=pigeon":    `dlp: DLP_TRANSPORT is "pigeon": use auto, shm, unix, tcp`,
 		"DLP_RENDEZVOUS=unix:/":   "dlp: rank 0 can't listen at ",
 		"DLP_RENDEZVOUS=nowhere":  "dlp: rank 0 can't listen at ",
 		"DLP_INIT_TIMEOUT=0":      `dlp: DLP_INIT_TIMEOUT is "0"`,

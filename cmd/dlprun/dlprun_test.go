@@ -27,7 +27,7 @@ func TestPlainProgram(t *testing.T) {
 
 func TestJob(t *testing.T) {
 	for _, np := range []string{"1", "2", "5"} {
-		for _, transport := range []string{"unix", "tcp"} {
+		for _, transport := range []string{"shm", "unix", "tcp"} {
 			l := dlprun(t, "-np", np, rankProgram, "none")
 			l.Env = append(l.Env, "DLP_TRANSPORT="+transport)
 			require.Zero(t, l.run(), l.stderr.String())

@@ -126,10 +126,15 @@ func transport(job launch.Job) string {
 		return "TCP everywhere (DLP_TRANSPORT)"
 	case job.Transport == "unix":
 		return "unix sockets only (DLP_TRANSPORT)"
-	case job.OneHost:
-		return "unix sockets: all ranks run on this host"
 	}
-	text := "unix sockets between ranks of one host, TCP between hosts"
+	near := "shared memory, or unix sockets where that is not allowed,"
+	if runtime.GOOS != "linux" {
+		near = "unix sockets"
+	}
+	if job.OneHost {
+		return near + " between all ranks, which run on this host"
+	}
+	text := near + " between ranks of one host, TCP between hosts"
 	if job.Interface != "" {
 		text += ", by " + job.Interface + " (DLP_INTERFACE)"
 	}

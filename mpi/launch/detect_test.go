@@ -104,7 +104,7 @@ func TestDetectErrors(t *testing.T) {
 		"DLP_SECRET_FD=x":               `DLP_SECRET_FD is "x"`,
 		"DLP_SECRET_FD=999999":          "the secret can't be read from descriptor 999999",
 		"DLP_LAUNCHER=horse":            `DLP_LAUNCHER is "horse": use auto, none`,
-		"DLP_TRANSPORT=shm2":            `DLP_TRANSPORT is "shm2": use auto, unix, tcp`,
+		"DLP_TRANSPORT=shm2":            `DLP_TRANSPORT is "shm2": use auto, shm, unix, tcp`,
 		"DLP_BACKEND=openmpi":           `DLP_BACKEND is "openmpi": use auto, embedded`,
 		"DLP_BUILD=1":                   `DLP_BUILD is "1": use same, any`,
 		"DLP_INIT_TIMEOUT=soon":         `DLP_INIT_TIMEOUT is "soon": use seconds (300) or a duration (5m)`,

@@ -31,7 +31,7 @@ type Job struct {
 	InitTimeout time.Duration
 	Heartbeat   time.Duration // between two signs of life; see HubConfig
 	TLS         bool          // TCP connections are inside of TLS
-	Transport   string        // "auto", "unix" or "tcp"
+	Transport   string        // "auto", "shm", "unix" or "tcp"
 	Interface   string        // address or network interface to listen on; "": see ListenIP
 	Warning     string        // what the user should hear; "" if all is well
 }
@@ -114,7 +114,7 @@ func settings(getenv func(string) string, job *Job) (err error) {
 			return fmt.Errorf("DLP_HEARTBEAT is %q: use seconds (5) or a duration (500ms)", s)
 		}
 	}
-	job.Transport, err = oneOf(getenv, "DLP_TRANSPORT", "auto", "unix", "tcp")
+	job.Transport, err = oneOf(getenv, "DLP_TRANSPORT", "auto", "shm", "unix", "tcp")
 	if err != nil {
 		return err
 	}

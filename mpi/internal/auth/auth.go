@@ -48,13 +48,14 @@ func NewSecret() (s Secret) {
 	return s
 }
 
-// Purpose tells the two uses of a connection apart.
+// Purpose tells the uses of a connection apart.
 type Purpose uint8
 
 // The purposes of a connection.
 const (
 	Session Purpose = 1 + iota // a rank and the hub of its job
 	Data                       // two ranks
+	Memory                     // two ranks, of whom the client offers to share memory
 )
 
 // Hello is who the client says it is. It is to be believed once the handshake

@@ -2,7 +2,9 @@ package transport
 
 import (
 	"context"
+	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/dlprun/dlp/mpi/internal/wire"
 )
@@ -26,6 +28,7 @@ type Inbox struct {
 	bytes   int
 	blocked int // calls of this rank that wait for something
 	closed  bool
+	waiting atomic.Int64  // items in the queue
 	room    sync.Cond     // for Put
 	ready   chan struct{} // for Recv; holds one token when the queue may not be empty
 }
@@ -71,6 +74,47 @@ func (b *Inbox) PutNow(m wire.Message) error {
 	return b.append(item{m: m})
 }
 
+// Room blocks while Put would, and returns ErrClosed if the Inbox was closed.
+func (b *Inbox) Room() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for b.full() {
+		b.room.Wait()
+	}
+	if b.closed {
+		return ErrClosed
+	}
+	return nil
+}
+
+// Roomy reports whether Put would not block.
+func (b *Inbox) Roomy() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.full()
+}
+
+// Empty reports, without waiting for anybody, whether there is nothing for Recv.
+func (b *Inbox) Empty() bool { return b.waiting.Load() == 0 }
+
+// Fits reports whether a message that waits may go to p.
+func (b *Inbox) Fits(p *Place) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.ContainsFunc(b.queue[b.head:], func(it item) bool { return p.Fits(&it.m, len(it.m.Body)) })
+}
+
+// Evict gives a message whose body is in p memory of its own.
+func (b *Inbox) Evict(p *Place) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := b.head; i < len(b.queue); i++ {
+		if m := &b.queue[i].m; p.Holds(m.Body) {
+			m.Body = slices.Clone(m.Body)
+		}
+	}
+}
+
 // Offer is Put that gives up where Put would block.
 func (b *Inbox) Offer(m wire.Message) bool {
 	b.mu.Lock()
@@ -96,6 +140,7 @@ func (b *Inbox) append(it item) error {
 		return ErrClosed
 	}
 	b.queue = append(b.queue, it)
+	b.waiting.Add(1)
 	b.bytes += len(it.m.Body) + overhead
 	b.mu.Unlock()
 	select {
@@ -151,6 +196,7 @@ func (b *Inbox) takeLocked() (item, bool) {
 	it := b.queue[b.head]
 	b.queue[b.head] = item{}
 	b.head++
+	b.waiting.Add(-1)
 	b.bytes -= len(it.m.Body) + overhead
 	switch {
 	case b.head == len(b.queue):

@@ -96,3 +96,30 @@ func TestInboxThatNeverRunsEmpty(t *testing.T) {
 	}
 	require.Less(t, cap(b.queue), 10000)
 }
+
+// A place is for the next message that fits it, so what waits must be known, and
+// must let it go when it is taken back.
+func TestInboxAndPlaces(t *testing.T) {
+	b := NewInbox()
+	buf := make([]byte, 4)
+	p := Place{Src: 1, Tag: -1, Buf: buf}
+	put := func(src int, body []byte) {
+		require.NoError(t, b.PutNow(wire.Message{Src: src, Kind: wire.User, Body: body}))
+	}
+	put(2, []byte("else"))
+	put(1, []byte("longer"))
+	require.False(t, b.Fits(&p))
+	put(1, copyInto(buf, "four"))
+	require.True(t, b.Fits(&p))
+	b.Evict(&p)
+	clear(buf)
+	for _, want := range []string{"else", "longer", "four"} {
+		m, ok := b.Poll()
+		require.True(t, ok)
+		require.Equal(t, want, string(m.Body))
+	}
+	require.False(t, b.Fits(&p))
+	require.True(t, b.Empty())
+}
+
+func copyInto(buf []byte, s string) []byte { return buf[:copy(buf, s)] }

@@ -2,15 +2,20 @@ package sock
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/dlprun/dlp/mpi/internal/auth"
 	"github.com/dlprun/dlp/mpi/internal/transport"
@@ -18,10 +23,8 @@ import (
 	"github.com/dlprun/dlp/mpi/internal/wire"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
 func TestConformance(t *testing.T) {
-	for _, network := range []string{"unix", "tcp"} {
+	for _, network := range []string{"unix", "tcp", "shm", "shm spinning"} {
 		t.Run(network, func(t *testing.T) {
 			transporttest.Run(t, transporttest.Harness{
 				New: func(t *testing.T, n int) (ts []transport.Transport) {
@@ -44,18 +47,22 @@ func ranks(t *testing.T, network string, n int) (ts []*Transport) {
 	var listeners []net.Listener
 	peers := make([][]Addr, n)
 	for r := range n {
-		address := "127.0.0.1:0"
-		if network == "unix" {
-			address = filepath.Join(dir, strconv.Itoa(r))
+		at := Addr{"unix", filepath.Join(dir, strconv.Itoa(r))}
+		if network == "tcp" {
+			at = Addr{"tcp", "127.0.0.1:0"}
 		}
-		ln, err := net.Listen(network, address)
+		ln, err := net.Listen(at.Network, at.Address)
 		require.NoError(t, err)
 		listeners = append(listeners, ln)
-		peers[r] = []Addr{{network, ln.Addr().String()}}
+		peers[r] = []Addr{{at.Network, ln.Addr().String()}}
 	}
 	secret := auth.NewSecret()
 	for r := range n {
-		ts = append(ts, New(Config{Rank: r, Secret: secret, Peers: peers, Listeners: listeners[r : r+1]}))
+		cfg := Config{Rank: r, Secret: secret, Peers: peers, Listeners: listeners[r : r+1], Spin: network == "shm spinning"}
+		if strings.HasPrefix(network, "shm") {
+			cfg.Ring = RingSize(n)
+		}
+		ts = append(ts, New(cfg))
 	}
 	return ts
 }
@@ -67,8 +74,69 @@ func (t *Transport) kill() {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for conn := range t.conns {
-		conn.Close()
+	for l := range t.links {
+		l.conn.Close()
+	}
+}
+
+// pings is how many rounds of ping a test has.
+const pings = 20_000
+
+// ping sends to the other rank and takes its answer, n times. It busies itself in
+// between for no longer than the other one takes to fall asleep, mostly: that is
+// when a knock might be missed.
+func ping(ctx context.Context, tr *Transport, n int) error {
+	me := tr.cfg.Rank
+	r := rand.New(rand.NewPCG(uint64(me), 3))
+	m := wire.Message{Kind: wire.User, Body: make([]byte, 8)}
+	for k := range n {
+		for range r.IntN(3) {
+			runtime.Gosched()
+		}
+		for start, d := time.Now(), time.Duration(r.Int64N(40_000)); time.Since(start) < d; {
+		}
+		if r.IntN(500) == 0 {
+			time.Sleep(time.Duration(r.Int64N(1_000_000)))
+		}
+		m.Tag = int32(k)
+		if me == 0 {
+			if err := tr.Send(ctx, 1, &m); err != nil {
+				return err
+			}
+		}
+		got, err := tr.Recv(ctx)
+		if err != nil {
+			return fmt.Errorf("round %d: %w", k, err)
+		}
+		if got.Tag != m.Tag {
+			return fmt.Errorf("round %d: message %d", k, got.Tag)
+		}
+		if me == 1 {
+			if err := tr.Send(ctx, 0, &m); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func TestNoKnockIsLost(t *testing.T) {
+	for _, network := range []string{"shm", "shm spinning"} {
+		t.Run(network, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			ts := ranks(t, network, 2)
+			errs := make([]error, 2)
+			var both sync.WaitGroup
+			for r, tr := range ts {
+				both.Go(func() { errs[r] = ping(ctx, tr, pings) })
+			}
+			both.Wait()
+			require.NoError(t, errors.Join(errs...))
+			for _, tr := range ts {
+				require.NoError(t, tr.Close())
+			}
+		})
 	}
 }
 
@@ -77,9 +145,15 @@ func text(s string) *wire.Message { return &wire.Message{Kind: wire.User, Body: 
 // Two ranks that dial each other at once have two connections. Order, and the
 // one PeerError behind the last message, hold there too.
 func TestTwoConnections(t *testing.T) {
+	for _, network := range []string{"unix", "shm"} {
+		t.Run(network, func(t *testing.T) { testTwoConnections(t, network) })
+	}
+}
+
+func testTwoConnections(t *testing.T, network string) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	ts := ranks(t, "unix", 2)
+	ts := ranks(t, network, 2)
 	for _, tr := range ts {
 		defer tr.Close()
 	}
@@ -96,16 +170,16 @@ func TestTwoConnections(t *testing.T) {
 	p.turn <- struct{}{}
 	require.NoError(t, ts[0].Send(ctx, 1, text("two")))
 	recv(1, "two")
-	require.Len(t, ts[0].conns, 2)
+	require.Len(t, ts[0].links, 2)
 
 	for range 100 {
 		require.NoError(t, ts[1].Send(ctx, 0, text("more")))
 	}
 	// The connection that carries nothing breaks first.
 	ts[0].mu.Lock()
-	for conn := range ts[0].conns {
-		if conn == p.conn {
-			conn.Close()
+	for l := range ts[0].links {
+		if l == p.link {
+			l.conn.Close()
 		}
 	}
 	ts[0].mu.Unlock()

@@ -79,7 +79,7 @@ const agentTime = 20 * time.Second
 // request is a call that an agent is to make.
 type request struct {
 	ID      uint64
-	Op      string // "send", "recv", "close"; "cancel" ends the ctx of the call ID
+	Op      string // "send", "recv", "close", "die"; "cancel" ends the ctx of the call ID
 	Ended   bool   // the call's ctx has ended before
 	Dst     int
 	Message wire.Message
@@ -146,6 +146,7 @@ type agent struct {
 	last    uint64
 	waiting map[uint64]chan response // closed when the process is gone
 	gone    bool
+	killed  bool // it was to go
 }
 
 func newAgent(conn net.Conn) *agent {
@@ -224,7 +225,23 @@ func (a *agent) Recv(ctx context.Context) (wire.Message, error) {
 
 func (a *agent) Close() error {
 	_, err := a.call(context.Background(), request{Op: "close"})
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.killed {
+		return nil
+	}
 	return err
+}
+
+// Kill is a Harness.Kill for ranks that Remote has started: the process kills
+// itself, by a signal where there are any. Whatever starts the ranks must put up
+// with it.
+func Kill(tr transport.Transport) {
+	a := tr.(*agent)
+	a.mu.Lock()
+	a.killed = true
+	a.mu.Unlock()
+	a.call(context.Background(), request{Op: "die"}) // an error: its process is gone
 }
 
 // Serve makes the calls on tr, the transport of a rank, that the test asks for,
@@ -287,6 +304,8 @@ func (s *server) serve(ctx context.Context, r request) {
 		answer.Message, err = s.tr.Recv(ctx)
 	case "close":
 		err = s.tr.Close()
+	case "die":
+		err = die()
 	}
 	answer.Failure = failureOf(ctx, err)
 	s.mu.Lock()
@@ -295,6 +314,18 @@ func (s *server) serve(ctx context.Context, r request) {
 	s.mu.Unlock()
 	s.answer(answer)
 	scribble(answer.Message.Body) // ours: nobody else sees it
+}
+
+// die ends this process at once. It returns only if that fails.
+func die() error {
+	self, err := os.FindProcess(os.Getpid())
+	if err != nil {
+		return err
+	}
+	if err := self.Kill(); err != nil {
+		return err
+	}
+	select {}
 }
 
 func (s *server) answer(r response) {

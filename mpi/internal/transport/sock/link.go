@@ -1,0 +1,180 @@
+package sock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"syscall"
+	"time"
+
+	"github.com/dlprun/dlp/mpi/internal/auth"
+	"github.com/dlprun/dlp/mpi/internal/shm"
+	"github.com/dlprun/dlp/mpi/internal/transport/ring"
+	"github.com/dlprun/dlp/mpi/internal/wire"
+)
+
+// A link is one connection with a peer. Frames go over its socket; or through two
+// rings in memory that both ends share, and then the socket carries knocks and the
+// goodbye, and its end says that the peer is gone.
+type link struct {
+	t    *Transport
+	peer *peer
+	conn net.Conn
+	gone chan struct{} // closed when nothing more will come
+
+	out     *ring.Writer // nil: frames go over conn; used with the peer's turn in hand
+	in      *ring.Frames // used with t.look held
+	broken  error        // why in can't be read any more
+	segment *shm.Segment // that the rings are in
+	raw     syscall.RawConn
+	knock   func(fd uintptr) bool
+	roomy   chan struct{} // holds a token when the peer has knocked: there may be room in out
+	cut     bool          // what was put into out ends in the middle of a frame
+}
+
+func (t *Transport) newLink(p *peer, conn net.Conn) *link {
+	return &link{t: t, peer: p, conn: conn, gone: make(chan struct{})}
+}
+
+// What a socket whose frames go through memory carries.
+const (
+	sayKnock = '.' // look: there may be something to read, or room to write
+	sayBye   = '!' // this end leaves in order; what it had to say is in the ring
+)
+
+// The answers to an offer of memory.
+const (
+	declined = 'n'
+	agreed   = 'y'
+)
+
+// ringBudget is how much memory all rings of a host may take when every rank has
+// filled those to every other.
+const ringBudget = 256 << 20
+
+// RingSize returns how large the rings between ranks of a host are to be that has so
+// many of them.
+func RingSize(ranks int) int {
+	size := ring.MaxSize
+	for size > ring.MinSize && ranks*(ranks-1)*size > ringBudget {
+		size /= 2
+	}
+	return size
+}
+
+// newSegment returns memory to offer to whoever listens at a; nil where there is
+// none to share.
+func (t *Transport) newSegment(a Addr) *shm.Segment {
+	if t.cfg.Ring == 0 || a.Network != "unix" {
+		return nil
+	}
+	s, err := shm.NewSegment(ring.SegmentSize(t.cfg.Ring))
+	if err != nil {
+		return nil // not allowed: the socket does without
+	}
+	return s
+}
+
+// offer hands l's segment to the other end, and waits for its answer.
+func (l *link) offer(ctx context.Context) error {
+	return l.negotiate(ctx, func(conn *net.UnixConn) error {
+		if err := l.segment.Pass(conn); err != nil {
+			return err
+		}
+		answer := make([]byte, 1)
+		if _, err := io.ReadFull(conn, answer); err != nil {
+			return fmt.Errorf("no answer to an offer of shared memory: %w", err)
+		}
+		if answer[0] != agreed {
+			s := l.segment
+			l.segment = nil
+			return s.Free()
+		}
+		return l.share(true)
+	})
+}
+
+// agree takes in what the other end offers, if this one can.
+func (l *link) agree(ctx context.Context) error {
+	return l.negotiate(ctx, func(conn *net.UnixConn) error {
+		s, err := shm.Receive(conn, ring.MaxSegment)
+		answer := byte(declined)
+		switch {
+		case errors.Is(err, shm.ErrNone):
+			err = nil
+		case err == nil && l.t.cfg.Ring == 0:
+			err = s.Free()
+		case err == nil:
+			l.segment, answer = s, agreed
+			err = l.share(false)
+		}
+		if err == nil {
+			_, err = conn.Write([]byte{answer})
+		}
+		return err
+	})
+}
+
+// negotiate does what the two ends agree by, within a bound. It returns the cause
+// of ctx's end if that comes first.
+func (l *link) negotiate(ctx context.Context, f func(conn *net.UnixConn) error) error {
+	conn, ok := l.conn.(*net.UnixConn)
+	if !ok {
+		return errors.New("memory is shared over unix sockets alone")
+	}
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	err := conn.SetDeadline(time.Now().Add(auth.Timeout))
+	if err == nil {
+		err = f(conn)
+	}
+	if !stop() {
+		return context.Cause(ctx)
+	}
+	if err == nil {
+		err = conn.SetDeadline(time.Time{})
+	}
+	return err
+}
+
+// share lets frames go through l's segment, which this end has made, or has been
+// handed.
+func (l *link) share(own bool) error {
+	out, in, err := ring.Pair(l.segment.Mem, own)
+	if err != nil {
+		return err
+	}
+	if l.raw, err = l.conn.(*net.UnixConn).SyscallConn(); err != nil {
+		return err
+	}
+	l.knock = func(fd uintptr) bool {
+		tap(fd)
+		return true
+	}
+	l.out, l.in = out, &ring.Frames{Reader: in, MaxBody: wire.MaxBody}
+	l.roomy = make(chan struct{}, 1)
+	return nil
+}
+
+// discard releases what l holds, before anybody else knows of it.
+func (l *link) discard() error {
+	if l.conn != nil {
+		l.conn.Close() // an error: it is closed already
+	}
+	if l.segment != nil {
+		return l.segment.Free()
+	}
+	return nil
+}
+
+// Knock wakes the other end; see ring.Host. Where the socket is full of knocks, one
+// more is not needed; where it is broken, the goroutine that reads it knows.
+func (l *link) Knock() { l.raw.Write(l.knock) }
+
+// free gives the memory back when nobody sends any more; the reader has ended.
+func (l *link) free() error {
+	<-l.peer.turn
+	defer func() { l.peer.turn <- struct{}{} }()
+	return l.segment.Free()
+}

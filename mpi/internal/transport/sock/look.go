@@ -1,0 +1,197 @@
+package sock
+
+import (
+	"context"
+	"time"
+
+	"github.com/dlprun/dlp/mpi/internal/wire"
+)
+
+// Whoever waits for a message looks at the rings by itself, which takes no switch
+// of goroutines. Where nothing comes for a while, it has those who write into them
+// knock, and sleeps. A knock wakes the goroutine that reads the socket; so it does
+// where a writer has found no room, as this rank does not look. That goroutine
+// then moves messages from the ring into the inbox.
+
+// Recv returns the next message; see transport.Transport.
+func (t *Transport) Recv(ctx context.Context) (wire.Message, error) {
+	for {
+		m, ok := t.lookOn(ctx)
+		switch {
+		case ok:
+			t.missed = 0
+			return m, nil
+		case ctx.Err() != nil:
+			return t.inbox.Recv(ctx) // an error that waits there counts
+		case t.fallAsleep():
+			t.missed++
+			defer t.wakeUp()
+			return t.inbox.Recv(ctx)
+		}
+	}
+}
+
+// lookOn looks for longer than Poll, and lets others run in between.
+func (t *Transport) lookOn(ctx context.Context) (wire.Message, bool) {
+	for p := (pace{}); ; {
+		m, ok, coming := t.glance()
+		if ok || coming == nothing {
+			return m, ok
+		}
+		if coming == more {
+			p = pace{}
+		}
+		if ctx.Err() != nil || t.hopeless() || !p.yield(t.cfg.Spin) {
+			return m, false
+		}
+	}
+}
+
+// hopeless reports whether it is not worth while to wait awake for longer than Poll
+// does, since the last calls have done so in vain. One in a while tries again.
+func (t *Transport) hopeless() bool { return t.missed >= maxMissed && t.missed%tryAgain != 0 }
+
+// Poll returns the next message if it comes soon; see transport.Poller.
+func (t *Transport) Poll() (wire.Message, bool) {
+	t.look.Lock()
+	defer t.look.Unlock()
+	m, ok, _ := t.watch()
+	return m, ok
+}
+
+// outlook is what a look that has found no message tells.
+type outlook int
+
+const (
+	nothing outlook = iota // no message can be found by looking
+	quiet                  // nothing has come
+	more                   // parts of one have come
+)
+
+func (t *Transport) glance() (wire.Message, bool, outlook) {
+	t.look.Lock()
+	defer t.look.Unlock()
+	return t.scan()
+}
+
+// watch looks until a message is whole, or nothing has come for a while.
+func (t *Transport) watch() (wire.Message, bool, outlook) {
+	m, ok, coming := t.scan()
+	if ok || coming == nothing || !t.cfg.Spin {
+		return m, ok, coming
+	}
+	start := time.Now()
+	for i, last := 1, start; ; i++ {
+		m, ok, now := t.scan()
+		if ok || now == nothing {
+			return m, ok, now
+		}
+		coming = max(coming, now)
+		if now == more {
+			last = time.Now()
+		}
+		if i%spinTries == 0 {
+			if at := time.Now(); at.Sub(last) > spinTime || at.Sub(start) > spinLimit {
+				return m, false, coming
+			}
+		}
+	}
+}
+
+// spinTries is how often a call looks between two looks at the clock.
+const spinTries = 32
+
+// sweepEvery is how many messages are taken out of the inbox, at most, before the
+// rings have a turn.
+const sweepEvery = 32
+
+// scan looks once.
+func (t *Transport) scan() (m wire.Message, ok bool, coming outlook) {
+	if !t.inbox.Empty() { // what was moved there came before what is in the rings
+		if t.passed++; t.passed%sweepEvery == 0 {
+			t.sweep()
+		}
+		m, ok = t.inbox.Poll()
+		return m, ok, nothing
+	}
+	for range t.rings {
+		if t.first++; t.first >= len(t.rings) {
+			t.first = 0
+		}
+		l := t.rings[t.first]
+		coming = max(coming, quiet)
+		if l.in.Idle() || l.broken != nil {
+			continue
+		}
+		if m, ok = t.next(l); ok {
+			return m, true, more
+		}
+		coming = more
+	}
+	return m, false, coming
+}
+
+// sweep moves a message of each ring into the inbox, while that has room.
+func (t *Transport) sweep() {
+	for _, l := range t.rings {
+		if l.broken != nil || l.in.Idle() || !t.inbox.Roomy() {
+			continue
+		}
+		if m, ok := t.next(l); ok {
+			t.inbox.PutNow(m) // an error: closed
+		}
+	}
+}
+
+// takeIn is sweep where nobody else is looking.
+func (t *Transport) takeIn() {
+	if t.look.TryLock() {
+		t.sweep()
+		t.look.Unlock()
+	}
+}
+
+// next takes what has come by l. Where that makes no sense, it breaks the
+// connection, which lets the goroutine that reads it tell.
+func (t *Transport) next(l *link) (wire.Message, bool) {
+	m, ok, err := l.in.Next(l)
+	if err != nil {
+		l.broken = err
+		l.conn.Close()
+		return m, false
+	}
+	if ok {
+		m.Src = l.peer.rank
+		t.settle(l)
+	}
+	return m, ok
+}
+
+// fallAsleep has all who write to this rank knock. It reports false where something
+// has come meanwhile: then there is no time to sleep.
+func (t *Transport) fallAsleep() bool {
+	t.look.Lock()
+	defer t.look.Unlock()
+	t.asleep = true
+	for _, l := range t.rings {
+		if l.broken == nil && !l.in.Sleep() && t.inbox.Empty() {
+			t.wakeUpLocked()
+			return false
+		}
+	}
+	return true
+}
+
+// wakeUp lets nobody knock who finds room.
+func (t *Transport) wakeUp() {
+	t.look.Lock()
+	defer t.look.Unlock()
+	t.wakeUpLocked()
+}
+
+func (t *Transport) wakeUpLocked() {
+	t.asleep = false
+	for _, l := range t.rings {
+		l.in.Wake()
+	}
+}

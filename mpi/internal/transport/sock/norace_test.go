@@ -1,0 +1,5 @@
+//go:build !race && linux
+
+package sock
+
+const raceEnabled = false
