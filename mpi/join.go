@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strconv"
 
+	"github.com/dlprun/dlp/mpi/internal/shm"
 	"github.com/dlprun/dlp/mpi/internal/transport/sock"
 	"github.com/dlprun/dlp/mpi/launch"
 )
@@ -33,6 +34,11 @@ func join(ctx context.Context, found launch.Job) (_ *Comm, err error) {
 	if j.session, err = launch.Join(ctx, found, j.hub); err != nil {
 		return nil, err
 	}
+	if found.Transport == "shm" {
+		if err = shm.Probe(); err != nil {
+			return nil, fmt.Errorf("DLP_TRANSPORT is shm, but there is %w; with auto its messages go over sockets", err)
+		}
+	}
 	self, listeners, err := j.listen(found)
 	if err != nil {
 		return nil, err
@@ -53,7 +59,7 @@ func join(ctx context.Context, found launch.Job) (_ *Comm, err error) {
 	sharing := j.sharing(found.Rank)
 	e = newEngine(sock.New(sock.Config{
 		Rank: found.Rank, Secret: j.session.Secret(), Build: found.Build, TLS: found.TLS, Peers: addrs, Listeners: listeners,
-		Ring: j.ringSize(found), Spin: sharing <= runtime.NumCPU(),
+		Ring: j.ringSize(found), Insist: found.Transport == "shm", Spin: sharing <= runtime.NumCPU(),
 	}), found.Rank, found.Size, j.host)
 	close(started)
 	go j.watchHub(e, found.Hosted)

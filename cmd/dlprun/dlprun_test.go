@@ -27,13 +27,32 @@ func TestPlainProgram(t *testing.T) {
 
 func TestJob(t *testing.T) {
 	for _, np := range []string{"1", "2", "5"} {
-		for _, transport := range []string{"shm", "unix", "tcp"} {
+		for _, transport := range []string{"auto", "unix", "tcp"} {
 			l := dlprun(t, "-np", np, rankProgram, "none")
 			l.Env = append(l.Env, "DLP_TRANSPORT="+transport)
 			require.Zero(t, l.run(), l.stderr.String())
 			require.Empty(t, l.stderr.String())
 		}
 	}
+}
+
+// Where memory can't be shared, messages go over sockets, unless the user insists.
+func TestRefusedMemory(t *testing.T) {
+	t.Parallel()
+	job := func(transport, program, what string) *launched { // memory is a file, and may have 1 KiB
+		l := dlprun(t, "-np", "3", "sh", "-c", `ulimit -f 1 && exec "$0" "$1"`, program, what)
+		l.Env = append(l.Env, "DLP_TRANSPORT="+transport)
+		return l
+	}
+	l := job("auto", rankProgram, "none")
+	require.Zero(t, l.run(), l.stderr.String())
+	require.Empty(t, l.stderr.String())
+	l = job("auto", os.Args[0], "info")
+	require.Zero(t, l.run(), l.stderr.String())
+	require.Equal(t, 3, strings.Count(l.stdout.String(), ", no memory shared ("), l.stdout.String())
+	l = job("shm", rankProgram, "none")
+	require.Equal(t, 1, l.run())
+	require.Regexp(t, `^dlprun: rank \d \(.*\): DLP_TRANSPORT is shm, but there is no shared memory between the processes of this host(: file too large)?; with auto its messages go over sockets\n$`, l.stderr.String())
 }
 
 // Whatever ends a rank, and whichever it is: the job ends with its status, and

@@ -127,8 +127,11 @@ func transport(job launch.Job) string {
 	case job.Transport == "unix":
 		return "unix sockets only (DLP_TRANSPORT)"
 	}
-	near := "shared memory, or unix sockets where that is not allowed,"
-	if runtime.GOOS != "linux" {
+	near := "shared memory, or unix sockets where it is refused,"
+	switch {
+	case job.Transport == "shm":
+		near = "shared memory (DLP_TRANSPORT)"
+	case runtime.GOOS != "linux":
 		near = "unix sockets"
 	}
 	if job.OneHost {
@@ -147,8 +150,14 @@ func hello(ctx context.Context, job launch.Job) error {
 	if err != nil {
 		return err
 	}
-	mine := fmt.Sprintf("rank %d of %d on %s, process %d, local rank %d of %d, backend %s",
-		world.Rank(), world.Size(), launch.Host(), os.Getpid(), world.LocalRank(), world.LocalSize(), world.Backend())
+	memory := "memory shared"
+	if m, err := world.ShareMemory(1); err == nil {
+		m.Free()
+	} else {
+		memory = fmt.Sprintf("no memory shared (%v)", err)
+	}
+	mine := fmt.Sprintf("rank %d of %d on %s, process %d, local rank %d of %d, %s, backend %s",
+		world.Rank(), world.Size(), launch.Host(), os.Getpid(), world.LocalRank(), world.LocalSize(), memory, world.Backend())
 	all, err := mpi.Gather(ctx, world, mpi.Root, mine)
 	if err == nil && world.IsRoot() && world.Size() > 1 {
 		_, err = fmt.Printf("Hello from all ranks:\n  %s\n", strings.Join(all, "\n  "))

@@ -22,9 +22,9 @@ import (
 )
 
 // Transports are the ways between ranks that Run tries: goroutines of this
-// process; processes that share memory, as those of a job on one host do; and
-// processes that use nothing but unix sockets, or TCP.
-var Transports = []string{"inproc", "shm", "unix", "tcp"}
+// process; processes as a job on one host has them, which share memory where the
+// system allows it; and processes that use nothing but unix sockets, or TCP.
+var Transports = []string{"inproc", "auto", "unix", "tcp"}
 
 // Bound is how long one job may take before Run ends it and fails the test.
 const Bound = 2 * time.Minute

@@ -51,7 +51,7 @@ func ExampleRun() {
 		})
 	}
 	fmt.Printf("go test runs %T over %v\n", TestSum, mpitest.Transports)
-	// Output: go test runs func(*testing.T) over [inproc shm unix tcp]
+	// Output: go test runs func(*testing.T) over [inproc auto unix tcp]
 }
 
 // In a file of tests, instead of ExampleWorld:

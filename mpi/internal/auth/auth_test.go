@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -200,9 +201,9 @@ func TestOtherProtocol(t *testing.T) {
 		}
 	}
 	r := shake(secret, secret, welcome, other(0))
-	require.ErrorContains(t, r.server, "speaks protocol 2, this program 1")
+	require.ErrorContains(t, r.server, fmt.Sprintf("speaks protocol %d, this program %d", Protocol+1, Protocol))
 	r = shake(secret, secret, welcome, other(1))
-	require.ErrorContains(t, r.client, "speaks protocol 1, the other end 2")
+	require.ErrorContains(t, r.client, fmt.Sprintf("speaks protocol %d, the other end %d", Protocol, Protocol+1))
 	require.Error(t, r.server)
 }
 
@@ -223,7 +224,7 @@ func TestOtherProtocolOfOneJob(t *testing.T) {
 		server.Close()
 		var misfit *MisfitError
 		require.ErrorAs(t, err, &misfit)
-		require.Equal(t, &MisfitError{Rank: hello.Rank, Reason: "it speaks protocol 2, this program 1: build all ranks with one version of dlp"}, misfit)
+		require.Equal(t, &MisfitError{Rank: hello.Rank, Reason: fmt.Sprintf("it speaks protocol %d, this program %d: build all ranks with one version of dlp", Protocol+1, Protocol)}, misfit)
 	})
 	t.Run("the server's", func(t *testing.T) {
 		client, server := net.Pipe()
@@ -243,7 +244,7 @@ func TestOtherProtocolOfOneJob(t *testing.T) {
 		}()
 		err := Dial(t.Context(), client, secret, hello)
 		client.Close()
-		require.Equal(t, &RefusedError{Reason: "this program speaks protocol 1, the other end 2: build all ranks with one version of dlp"}, err)
+		require.Equal(t, &RefusedError{Reason: fmt.Sprintf("this program speaks protocol %d, the other end %d: build all ranks with one version of dlp", Protocol, Protocol+1)}, err)
 		require.NotEqual(t, make([]byte, proofLen), <-proof, "the server learns who it was")
 	})
 }

@@ -9,67 +9,63 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// NewSegment makes a segment of size bytes. It returns ErrNone where that is not
-// allowed.
-func NewSegment(size int) (*Segment, error) {
-	mem, f, err := create(size)
-	if err != nil {
+// Offer makes memory of size bytes and hands it to the process at the other end of
+// conn, with one byte: nobody else can find it. It is all zero at first and begins at
+// a page. The error is ErrNone where only the byte was sent, since the memory can't be
+// had, or not be handed on; others are the connection's.
+func Offer(conn *net.UnixConn, size int) ([]byte, error) {
+	mem, f, refused := create(size)
+	if refused == nil {
+		defer f.Close() // the mapping stays
+		_, _, err := conn.WriteMsgUnix([]byte{0}, unix.UnixRights(int(f.Fd())), nil)
+		if err == nil {
+			return mem, nil
+		}
+		refused = errors.Join(fmt.Errorf("%w: %w", ErrNone, err), Free(mem))
+	}
+	if _, err := conn.Write([]byte{0}); err != nil {
 		return nil, err
 	}
-	return &Segment{Mem: mem, file: f}, nil
+	return nil, refused
 }
 
-// Pass hands s to the process at the other end of conn, with one byte. It can be
-// done once.
-func (s *Segment) Pass(conn *net.UnixConn) error {
-	_, _, err := conn.WriteMsgUnix([]byte{0}, unix.UnixRights(int(s.file.Fd())), nil)
-	return errors.Join(err, s.forget())
-}
-
-// forget closes the file. The mapping stays.
-func (s *Segment) forget() error {
-	f := s.file
-	s.file = nil
-	return f.Close()
-}
-
-// Receive takes in what the process at the other end of conn passes, of at most
+// Receive takes in what the process at the other end of conn offers, of at most
 // limit bytes. The error is ErrNone where this process can't have it; others are the
 // connection's.
-func Receive(conn *net.UnixConn, limit int) (*Segment, error) {
-	rights := make([]byte, unix.CmsgSpace(4))
-	n, rightsLen, _, _, err := conn.ReadMsgUnix(make([]byte, 1), rights)
-	if err != nil {
-		return nil, err
-	}
-	if n == 0 {
-		return nil, errors.New("no memory was passed")
+func Receive(conn *net.UnixConn, limit int) ([]byte, error) {
+	b, rights := make([]byte, 1), make([]byte, unix.CmsgSpace(4))
+	n, rightsLen, _, _, refused := conn.ReadMsgUnix(b, rights)
+	if refused != nil || n == 0 {
+		if _, err := conn.Read(b); err != nil {
+			return nil, err
+		}
+		return nil, fmt.Errorf("%w: %w", ErrNone, refused)
 	}
 	f, err := descriptor(rights[:rightsLen])
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrNone, err)
 	}
 	defer f.Close() // the mapping stays
 	mem, err := mapSealed(f, limit)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNone, err)
 	}
-	return &Segment{Mem: mem}, nil
+	return mem, nil
 }
 
 // descriptor returns the file that came beside a byte. There is none where this
-// process has too many open.
+// process has too many open, or the other one has none to offer.
 func descriptor(rights []byte) (*os.File, error) {
 	messages, err := unix.ParseSocketControlMessage(rights)
 	if err != nil || len(messages) != 1 {
-		return nil, fmt.Errorf("%w: no descriptor came", ErrNone)
+		return nil, errors.Join(errors.New("no descriptor came"), err)
 	}
 	fds, err := unix.ParseUnixRights(&messages[0])
 	if err != nil || len(fds) != 1 {
 		for _, fd := range fds {
 			err = errors.Join(err, unix.Close(fd))
 		}
-		return nil, errors.Join(fmt.Errorf("%w: %d descriptors came", ErrNone, len(fds)), err)
+		return nil, errors.Join(fmt.Errorf("%d descriptors came", len(fds)), err)
 	}
 	return os.NewFile(uintptr(fds[0]), "memfd:dlp"), nil
 }
@@ -90,12 +86,53 @@ func mapSealed(f *os.File, limit int) ([]byte, error) {
 	return unix.Mmap(int(f.Fd()), 0, int(info.Size()), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 }
 
-// Free gives the memory back: nobody in this process may use it any more. It can be
-// done once.
-func (s *Segment) Free() error {
-	var err error
-	if s.file != nil {
-		err = s.forget()
+// Free gives back what Offer or Receive has returned: nobody in this process may use
+// it any more.
+func Free(mem []byte) error { return unix.Munmap(mem) }
+
+// Probe says whether this process can share memory: it offers some to itself. The
+// error is ErrNone, and says why not.
+func Probe() error {
+	here, there, err := socketPair()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNone, err)
 	}
-	return errors.Join(err, unix.Munmap(s.Mem))
+	defer here.Close()
+	defer there.Close()
+	own, err := Offer(here, page)
+	if err != nil {
+		return err
+	}
+	received, err := Receive(there, page)
+	if err == nil {
+		err = Free(received)
+	}
+	return errors.Join(err, Free(own))
+}
+
+// socketPair returns two unix sockets that are connected with each other.
+func socketPair() (a, b *net.UnixConn, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	first, err1 := socket(fds[0])
+	second, err2 := socket(fds[1])
+	switch {
+	case err1 != nil && err2 == nil:
+		second.Close()
+	case err1 == nil && err2 != nil:
+		first.Close()
+	}
+	return first, second, errors.Join(err1, err2)
+}
+
+func socket(fd int) (*net.UnixConn, error) {
+	f := os.NewFile(uintptr(fd), "socket")
+	defer f.Close() // conn has a descriptor of its own
+	conn, err := net.FileConn(f)
+	if err != nil {
+		return nil, err
+	}
+	return conn.(*net.UnixConn), nil
 }

@@ -34,29 +34,61 @@ func descriptors(t *testing.T) int {
 	return len(open)
 }
 
-func TestSegmentIsPassed(t *testing.T) {
+func TestMemoryIsPassed(t *testing.T) {
 	a, b := sockets(t)
-	own, err := shm.NewSegment(10_000)
+	before := descriptors(t)
+	own, err := shm.Offer(a, 10_000)
 	require.NoError(t, err)
-	require.NoError(t, own.Pass(a))
-	passed, err := shm.Receive(b, 10_000)
+	received, err := shm.Receive(b, 10_000)
 	require.NoError(t, err)
-	require.Equal(t, make([]byte, 10_000), passed.Mem)
-	own.Mem[9_999] = 7
-	require.EqualValues(t, 7, passed.Mem[9_999])
-	require.NoError(t, own.Free())
-	passed.Mem[0] = 1 // it stays with whoever has it
-	require.NoError(t, passed.Free())
+	require.Equal(t, before, descriptors(t), "what was passed is closed")
+	require.Equal(t, make([]byte, 10_000), received)
+	own[9_999] = 7
+	require.EqualValues(t, 7, received[9_999])
+	require.NoError(t, shm.Free(own))
+	received[0] = 1 // it stays with whoever has it
+	require.NoError(t, shm.Free(received))
 }
 
-func TestUnusedSegmentIsFreed(t *testing.T) {
-	s, err := shm.NewSegment(1)
+// Where this process may not have one descriptor more, the memory stays away, and the
+// connection can still be used.
+func TestTooManyFiles(t *testing.T) {
+	a, b := sockets(t)
+	free, err := unix.Dup(0) // takes the lowest number
 	require.NoError(t, err)
-	require.NoError(t, s.Free())
+	require.NoError(t, unix.Close(free))
+	var limit unix.Rlimit
+	require.NoError(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
+	most := limit
+	most.Cur = uint64(free)
+	refused := func(f func() error) {
+		t.Helper()
+		require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &most))
+		err := f()
+		require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
+		require.ErrorIs(t, err, shm.ErrNone)
+	}
+	refused(shm.Probe)
+	refused(func() error { _, err := shm.Offer(a, 100); return err })
+	refused(func() error { _, err := shm.Receive(b, 100); return err })
+	own, err := shm.Offer(a, 100)
+	require.NoError(t, err)
+	require.NoError(t, shm.Free(own))
+	refused(func() error { _, err := shm.Receive(b, 100); return err })
+	_, err = a.Write([]byte("x"))
+	require.NoError(t, err)
+	_, err = b.Read(make([]byte, 1))
+	require.NoError(t, err)
+}
+
+func TestProbe(t *testing.T) {
+	before := descriptors(t)
+	require.NoError(t, shm.Probe())
+	require.Equal(t, before, descriptors(t))
 }
 
 // What can't be mapped without danger is not; the connection can still be used.
-func TestSegmentsThatAreRefused(t *testing.T) {
+func TestMemoryThatIsRefused(t *testing.T) {
 	memory := func(t *testing.T, size, seals int) int {
 		fd, err := unix.MemfdCreate("test", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 		require.NoError(t, err)

@@ -67,10 +67,3 @@ func (a *Arena) Free(offset, size int) {
 		a.used[p] = false
 	}
 }
-
-// A Segment is memory that two processes share. One makes it and hands it to the
-// other over a unix socket: nobody else can find it.
-type Segment struct {
-	Mem  []byte   // all zero at first, beginning at a page
-	file *os.File // until it is passed on
-}

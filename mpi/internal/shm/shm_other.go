@@ -10,14 +10,16 @@ func New() (*Arena, error) { return nil, ErrNone }
 // Open returns ErrNone.
 func Open(string) ([]byte, error) { return nil, ErrNone }
 
-// NewSegment returns ErrNone.
-func NewSegment(int) (*Segment, error) { return nil, ErrNone }
+// Offer sends the byte of one, and returns ErrNone.
+func Offer(conn *net.UnixConn, _ int) ([]byte, error) {
+	if _, err := conn.Write([]byte{0}); err != nil {
+		return nil, err
+	}
+	return nil, ErrNone
+}
 
-// Pass returns ErrNone.
-func (s *Segment) Pass(*net.UnixConn) error { return ErrNone }
-
-// Receive reads what Pass would have sent.
-func Receive(conn *net.UnixConn, _ int) (*Segment, error) {
+// Receive reads that byte, and returns ErrNone.
+func Receive(conn *net.UnixConn, _ int) ([]byte, error) {
 	if _, err := conn.Read(make([]byte, 1)); err != nil {
 		return nil, err
 	}
@@ -25,4 +27,7 @@ func Receive(conn *net.UnixConn, _ int) (*Segment, error) {
 }
 
 // Free does nothing.
-func (s *Segment) Free() error { return nil }
+func Free([]byte) error { return nil }
+
+// Probe returns ErrNone.
+func Probe() error { return ErrNone }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/dlprun/dlp/mpi/internal/auth"
+	"github.com/dlprun/dlp/mpi/internal/shm"
 	"github.com/dlprun/dlp/mpi/internal/transport"
 )
 
@@ -73,7 +74,7 @@ func (t *Transport) keepLocked(l *link) bool {
 		return false
 	}
 	t.links[l] = struct{}{}
-	if l.segment != nil {
+	if l.mem != nil {
 		t.shared = append(t.shared, l)
 	}
 	l.peer.readers++
@@ -146,6 +147,9 @@ func (t *Transport) dial(ctx context.Context, p *peer) error {
 			err = fmt.Errorf("%w; %w", lost, err) // one line
 		}
 		lost = err
+		if errors.Is(err, shm.ErrNone) { // another address would do without, too
+			break
+		}
 	}
 	return t.lose(p, lost)
 }
@@ -153,20 +157,18 @@ func (t *Transport) dial(ctx context.Context, p *peer) error {
 // greet opens a link with p at one of its addresses.
 func (t *Transport) greet(ctx context.Context, p *peer, a Addr) (*link, error) {
 	hello := auth.Hello{Purpose: auth.Data, Rank: t.cfg.Rank, Size: len(t.peers), Build: t.cfg.Build}
-	segment := t.newSegment(a)
-	if segment != nil {
+	if t.cfg.Ring > 0 && a.Network == "unix" {
 		hello.Purpose = auth.Memory
 	}
 	conn, err := auth.Once(ctx, a.Network, a.Address, t.cfg.Secret, hello)
-	l := t.newLink(p, conn)
-	if segment != nil {
-		l.segment = segment
-		if err == nil {
-			err = l.offer(ctx)
-		}
-	}
 	if err != nil {
-		return nil, errors.Join(err, l.discard())
+		return nil, err
+	}
+	l := t.newLink(p, conn)
+	if hello.Purpose == auth.Memory {
+		if err := l.offer(ctx); err != nil {
+			return nil, errors.Join(err, l.discard())
+		}
 	}
 	return l, nil
 }

@@ -24,14 +24,14 @@ type link struct {
 	conn net.Conn
 	gone chan struct{} // closed when nothing more will come
 
-	out     *ring.Writer // nil: frames go over conn; used with the peer's turn in hand
-	in      *ring.Frames // used with t.look held
-	broken  error        // why in can't be read any more
-	segment *shm.Segment // that the rings are in
-	raw     syscall.RawConn
-	knock   func(fd uintptr) bool
-	roomy   chan struct{} // holds a token when the peer has knocked: there may be room in out
-	cut     bool          // what was put into out ends in the middle of a frame
+	out    *ring.Writer // nil: frames go over conn; used with the peer's turn in hand
+	in     *ring.Frames // used with t.look held
+	broken error        // why in can't be read any more
+	mem    []byte       // that the rings are in
+	raw    syscall.RawConn
+	knock  func(fd uintptr) bool
+	roomy  chan struct{} // holds a token when the peer has knocked: there may be room in out
+	cut    bool          // what was put into out ends in the middle of a frame
 }
 
 func (t *Transport) newLink(p *peer, conn net.Conn) *link {
@@ -64,33 +64,32 @@ func RingSize(ranks int) int {
 	return size
 }
 
-// newSegment returns memory to offer to whoever listens at a; nil where there is
-// none to share.
-func (t *Transport) newSegment(a Addr) *shm.Segment {
-	if t.cfg.Ring == 0 || a.Network != "unix" {
+// bear returns nil in place of err where the socket may do without memory.
+func (t *Transport) bear(err error) error {
+	if errors.Is(err, shm.ErrNone) && !t.cfg.Insist {
 		return nil
 	}
-	s, err := shm.NewSegment(ring.SegmentSize(t.cfg.Ring))
-	if err != nil {
-		return nil // not allowed: the socket does without
-	}
-	return s
+	return err
 }
 
-// offer hands l's segment to the other end, and waits for its answer.
+// offer offers memory to the other end, and waits for its answer.
 func (l *link) offer(ctx context.Context) error {
 	return l.negotiate(ctx, func(conn *net.UnixConn) error {
-		if err := l.segment.Pass(conn); err != nil {
-			return err
+		mem, refused := shm.Offer(conn, ring.SegmentSize(l.t.cfg.Ring))
+		if refused != nil && !errors.Is(refused, shm.ErrNone) {
+			return refused
 		}
+		l.mem = mem
 		answer := make([]byte, 1)
 		if _, err := io.ReadFull(conn, answer); err != nil {
 			return fmt.Errorf("no answer to an offer of shared memory: %w", err)
 		}
-		if answer[0] != agreed {
-			s := l.segment
-			l.segment = nil
-			return s.Free()
+		switch {
+		case refused != nil:
+			return l.t.bear(refused)
+		case answer[0] != agreed:
+			l.mem = nil
+			return errors.Join(l.t.bear(fmt.Errorf("%w: it has declined", shm.ErrNone)), shm.Free(mem))
 		}
 		return l.share(true)
 	})
@@ -99,21 +98,23 @@ func (l *link) offer(ctx context.Context) error {
 // agree takes in what the other end offers, if this one can.
 func (l *link) agree(ctx context.Context) error {
 	return l.negotiate(ctx, func(conn *net.UnixConn) error {
-		s, err := shm.Receive(conn, ring.MaxSegment)
+		mem, refused := shm.Receive(conn, ring.MaxSegment)
+		var err error
 		answer := byte(declined)
 		switch {
-		case errors.Is(err, shm.ErrNone):
-			err = nil
-		case err == nil && l.t.cfg.Ring == 0:
-			err = s.Free()
-		case err == nil:
-			l.segment, answer = s, agreed
+		case errors.Is(refused, shm.ErrNone):
+		case refused != nil:
+			return refused
+		case l.t.cfg.Ring == 0:
+			err = shm.Free(mem)
+		default:
+			l.mem, answer = mem, agreed
 			err = l.share(false)
 		}
 		if err == nil {
 			_, err = conn.Write([]byte{answer})
 		}
-		return err
+		return errors.Join(err, l.t.bear(refused))
 	})
 }
 
@@ -138,10 +139,10 @@ func (l *link) negotiate(ctx context.Context, f func(conn *net.UnixConn) error) 
 	return err
 }
 
-// share lets frames go through l's segment, which this end has made, or has been
+// share lets frames go through l's memory, which this end has made, or has been
 // handed.
 func (l *link) share(own bool) error {
-	out, in, err := ring.Pair(l.segment.Mem, own)
+	out, in, err := ring.Pair(l.mem, own)
 	if err != nil {
 		return err
 	}
@@ -162,8 +163,8 @@ func (l *link) discard() error {
 	if l.conn != nil {
 		l.conn.Close() // an error: it is closed already
 	}
-	if l.segment != nil {
-		return l.segment.Free()
+	if l.mem != nil {
+		return shm.Free(l.mem)
 	}
 	return nil
 }
@@ -176,5 +177,5 @@ func (l *link) Knock() { l.raw.Write(l.knock) }
 func (l *link) free() error {
 	<-l.peer.turn
 	defer func() { l.peer.turn <- struct{}{} }()
-	return l.segment.Free()
+	return shm.Free(l.mem)
 }

@@ -62,9 +62,6 @@ func TestMain(m *testing.M) {
 func play(role string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), roleTime)
 	defer cancel()
-	if err := forbid(os.Getenv("FORBID")); err != nil {
-		return err
-	}
 	rank, err := strconv.Atoi(os.Getenv("RANK"))
 	if err != nil {
 		return err
@@ -77,12 +74,15 @@ func play(role string) error {
 	if err != nil {
 		return err
 	}
-	cfg := Config{Rank: rank, Secret: auth.Secret(secret), Listeners: []net.Listener{ln}, Spin: os.Getenv("SPIN") == "1"}
+	cfg := Config{Rank: rank, Secret: auth.Secret(secret), Listeners: []net.Listener{ln}, Spin: os.Getenv("SPIN") == "1", Insist: os.Getenv("INSIST") == "1"}
 	for _, address := range strings.Split(os.Getenv("PEERS"), ",") {
 		cfg.Peers = append(cfg.Peers, []Addr{{"unix", address}})
 	}
 	if os.Getenv("RING") != "0" {
 		cfg.Ring = RingSize(len(cfg.Peers))
+	}
+	if err := forbid(os.Getenv("FORBID")); err != nil {
+		return err
 	}
 	tr := New(cfg)
 	return errors.Join(roles[role](ctx, tr), tr.Close())

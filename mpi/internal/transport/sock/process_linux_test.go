@@ -55,6 +55,9 @@ func exchange(ctx context.Context, tr *Transport) error {
 			return err
 		}
 	}
+	if err := allowFiles(); err != nil {
+		return err
+	}
 	maps, err := os.ReadFile("/proc/self/maps")
 	if err != nil {
 		return err
@@ -89,30 +92,53 @@ func isNumbered(m *wire.Message, k int) error {
 
 const memfd = "/memfd:dlp (deleted)\n"
 
+// refusals are what may keep ranks from sharing memory, and what is said of it by the
+// one who offers it, rank 0. A number names the only rank that it is taken from.
+var refusals = map[string]string{
+	"memfd":     "memfd_create: operation not permitted",
+	"mmap":      "operation not permitted",
+	"sendmsg":   "write unix .*: sendmsg: operation not permitted",
+	"files 0":   "memfd_create: too many open files",
+	"size 0":    "file too large",
+	"mmap 1":    "it has declined",
+	"recvmsg 1": "it has declined",
+}
+
 // Ranks of one host share memory that has no name. Where either of them is not
 // allowed to, or told not to, they speak over the socket.
 func TestWhoSharesMemory(t *testing.T) {
-	both := []string{"exchange", "exchange"}
-	for name, test := range map[string]struct {
-		env  []string
+	type test struct {
+		env  string
 		want string
-	}{
-		"allowed":        {nil, memfd},
-		"sockets alone":  {[]string{"RING=0"}, ""},
-		"no memfd":       {[]string{"FORBID=memfd"}, ""},
-		"no mmap":        {[]string{"FORBID=mmap"}, ""},
-		"no mmap on one": {[]string{"FORBID=mmap 1"}, ""},
-	} {
+	}
+	tests := map[string]test{"allowed": {"", memfd}, "insisting": {"INSIST=1", memfd}, "sockets alone": {"RING=0", ""}}
+	for what := range refusals {
+		tests["no "+what] = test{"FORBID=" + what, ""}
+	}
+	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			for r, printed := range runRanks(t, both, test.env...) {
+			for r, printed := range runRanks(t, []string{"exchange", "exchange"}, test.env) {
 				require.Equal(t, test.want, printed, "rank %d", r)
 			}
 		})
 	}
 }
 
-// forbid takes something from this process, for good; from one rank alone if a
-// number follows.
+// A rank that insists on memory fails where there is none, and says why in one line.
+func TestInsistOnMemory(t *testing.T) {
+	for what, why := range refusals {
+		t.Run("no "+what, func(t *testing.T) {
+			ranks, outputs, err := startRanks([]string{"exchange", "exchange"}, "FORBID="+what, "INSIST=1")
+			require.NoError(t, err)
+			require.Error(t, ranks[0].Wait(), "%s", outputs[0])
+			require.NoError(t, ranks[1].Process.Kill()) // it waits for a message
+			require.Error(t, ranks[1].Wait())
+			require.Regexp(t, `^rank 1: no shared memory between the processes of this host: `+why+`\n$`, outputs[0].String())
+		})
+	}
+}
+
+// forbid takes something from this process; from one rank alone if a number follows.
 func forbid(what string) error {
 	what, one, _ := strings.Cut(what, " ")
 	if one != "" && one != os.Getenv("RANK") {
@@ -123,8 +149,41 @@ func forbid(what string) error {
 		return refuseCall(unix.SYS_MEMFD_CREATE, 0, 0)
 	case "mmap":
 		return refuseCall(unix.SYS_MMAP, 3, unix.MAP_SHARED)
+	case "sendmsg":
+		return refuseCall(unix.SYS_SENDMSG, 0, 0)
+	case "recvmsg":
+		return refuseCall(unix.SYS_RECVMSG, 0, 0)
+	case "size":
+		return unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: 4096, Max: 4096})
+	case "files":
+		return refuseFiles()
 	}
 	return nil
+}
+
+// refuseFiles leaves this process one descriptor, which its next connection takes.
+func refuseFiles() error {
+	f, err := os.Open(os.DevNull)
+	if err != nil {
+		return err
+	}
+	free := uint64(f.Fd()) // the lowest
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return limitFiles(func(l *unix.Rlimit) { l.Cur = free + 1 })
+}
+
+// allowFiles takes refuseFiles back.
+func allowFiles() error { return limitFiles(func(l *unix.Rlimit) { l.Cur = l.Max }) }
+
+func limitFiles(change func(*unix.Rlimit)) error {
+	var l unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil {
+		return err
+	}
+	change(&l)
+	return unix.Setrlimit(unix.RLIMIT_NOFILE, &l)
 }
 
 // refuseCall has the kernel answer a system call with EPERM: any, or those that

@@ -28,6 +28,7 @@ type Config struct {
 	Listeners []net.Listener
 	TLS       bool        // TCP connections are inside of TLS
 	Ring      int         // bytes of memory to share each way with a rank of this host, see RingSize; 0: none
+	Insist    bool        // on that memory: messages do not go over a unix socket where it can't be shared
 	Spin      bool        // each rank of this host has a processor to itself
 	Refused   func(error) // told of strangers; may be nil
 }
