@@ -25,6 +25,11 @@ MPI_CFLAGS = -g -O2 $(shell $(MPICC) --showme:compile 2>/dev/null || $(MPICC) -c
 MPI_LDFLAGS = $(shell $(MPICC) --showme:link 2>/dev/null || $(MPICC) -link-info 2>/dev/null | cut -d' ' -f2-)
 MPI_GO = CGO_ENABLED=1 CGO_CFLAGS="$(MPI_CFLAGS)" CGO_LDFLAGS="$(MPI_LDFLAGS)" $(GO)
 
+# Binaries with the race detector sleep for a second when they end, to hear of races
+# that other threads just have: each rank that is a process would. In the minutes that
+# tests take, there is time to hear of them.
+export GORACE := atexit_sleep_ms=0 $(GORACE)
+
 # The race detector needs a C compiler.
 RACE = $$(command -v gcc >/dev/null && echo -race || echo "NOT RUN under the race detector: there is no gcc" >&2)
 

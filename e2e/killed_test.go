@@ -22,20 +22,18 @@ import (
 type killable struct {
 	dlprun, guard int
 	ranks         []int
-	shm, tmp      string // its folders, which begin empty
+	dir           string // holds the two, which begin empty
 	ended         <-chan result
 }
 
 func startKillable(t *testing.T, n int) *killable {
 	t.Helper()
 	dir := tempDir(t)
-	j := &killable{shm: filepath.Join(dir, "shm"), tmp: filepath.Join(dir, "tmp")}
-	require.NoError(t, os.Mkdir(j.shm, 0o777))
-	require.NoError(t, os.Mkdir(j.tmp, 0o777))
-	const enter = `mount --bind "$0" /mnt && mount --bind "$1/shm" /dev/shm && mount --bind "$1/tmp" /tmp && shift && exec "$@"`
+	j := &killable{dir: dir}
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "shm"), 0o777))
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "tmp"), 0o777))
 	mark := "DLP_E2E_JOB=" + dir
-	c, cancel := command(t, []string{mark, "DLP_TRANSPORT=shm", "TMPDIR=/tmp"}, "unshare", "--mount", "sh", "-c", enter, bin, dir,
-		"/mnt/dlprun", "-np", strconv.Itoa(n), "/mnt/faulty", "large", "none", "-1")
+	c, cancel := command(t, []string{mark, "DLP_TRANSPORT=shm", "TMPDIR=/tmp"}, j.words(n, "/mnt/faulty", "large", "none", "-1")...)
 	t.Cleanup(cancel)
 	var stdout, stderr bytes.Buffer
 	c.Stdout, c.Stderr = &stdout, &stderr
@@ -55,6 +53,23 @@ func startKillable(t *testing.T, n int) *killable {
 	j.guard, err = syscall.Getpgid(j.ranks[0])
 	require.NoError(t, err)
 	return j
+}
+
+// words are a job's command, with the folders of j in place of the machine's.
+func (j *killable) words(n int, program ...string) []string {
+	const enter = `mount --bind "$0" /mnt && mount --bind "$1/shm" /dev/shm && mount --bind "$1/tmp" /tmp && shift && exec "$@"`
+	words := []string{"unshare", "--mount", "sh", "-c", enter, bin, j.dir, "/mnt/dlprun", "-np", strconv.Itoa(n)}
+	return append(words, program...)
+}
+
+// files are what is in one of the folders.
+func (j *killable) files(t *testing.T, folder string) (names []string) {
+	found, err := os.ReadDir(filepath.Join(j.dir, folder))
+	require.NoError(t, err)
+	for _, f := range found {
+		names = append(names, f.Name())
+	}
+	return names
 }
 
 // processesWith returns the processes with v in their environment.
@@ -86,15 +101,6 @@ func gone(pid int) bool {
 	return err != nil || strings.Contains(string(b), ") Z ")
 }
 
-func files(t *testing.T, folder string) (names []string) {
-	found, err := os.ReadDir(folder)
-	require.NoError(t, err)
-	for _, f := range found {
-		names = append(names, f.Name())
-	}
-	return names
-}
-
 // Whoever is killed while large messages go through memory, and however many at
 // once: nothing of the job is left, no process, no memory, no file.
 func TestNothingIsLeftOfAKilledJob(t *testing.T) {
@@ -102,32 +108,39 @@ func TestNothingIsLeftOfAKilledJob(t *testing.T) {
 	need(t, "unshare", "mount")
 	needRoot(t)
 	for name, victims := range map[string]func(j *killable) []int{
-		"the root":                 func(j *killable) []int { return j.ranks[:1] },
-		"a rank":                   func(j *killable) []int { return j.ranks[1:2] },
-		"dlprun":                   func(j *killable) []int { return []int{j.dlprun} },
-		"all ranks":                func(j *killable) []int { return j.ranks },
-		"dlprun and all ranks":     func(j *killable) []int { return append(j.ranks, j.dlprun) },
-		"all, with dlprun's guard": func(j *killable) []int { return append([]int{j.guard, j.dlprun}, j.ranks...) },
+		"the root":             func(j *killable) []int { return j.ranks[:1] },
+		"a rank":               func(j *killable) []int { return j.ranks[1:2] },
+		"dlprun":               func(j *killable) []int { return []int{j.dlprun} },
+		"all ranks":            func(j *killable) []int { return j.ranks },
+		"dlprun and all ranks": func(j *killable) []int { return append(j.ranks, j.dlprun) },
+		"the guard and all":    func(j *killable) []int { return append([]int{j.guard, j.dlprun}, j.ranks...) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			for range 3 {
 				j := startKillable(t, 3)
 				for _, pid := range j.ranks {
-					for _, name := range sharedFiles(pid) {
-						require.Equal(t, "/memfd:dlp (deleted)", name)
+					for _, file := range sharedFiles(pid) {
+						require.Equal(t, "/memfd:dlp (deleted)", file)
 					}
 				}
-				require.Empty(t, files(t, j.shm))
-				time.Sleep(rand.N(50 * time.Millisecond))
-				for _, pid := range victims(j) {
-					require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
+				time.Sleep(rand.N(50 * time.Millisecond)) // any moment will do
+				killed := victims(j)
+				for _, signal := range []syscall.Signal{syscall.SIGSTOP, syscall.SIGKILL} { // so that none sees another die
+					for _, pid := range killed {
+						require.NoError(t, syscall.Kill(pid, signal))
+					}
 				}
 				require.NotZero(t, (<-j.ended).status)
 				require.Eventually(t, func() bool {
 					return !slices.ContainsFunc(append(j.ranks, j.dlprun, j.guard), func(pid int) bool { return !gone(pid) })
-				}, bound, time.Millisecond)
-				require.Empty(t, files(t, j.shm))
-				require.Eventually(t, func() bool { return len(files(t, j.tmp)) == 0 }, 3*time.Second, time.Millisecond, "%v", files(t, j.tmp))
+				}, bound, time.Millisecond, "processes are left")
+				if killed[0] == j.guard { // nobody was there to remove the job's folder, until the next dlprun
+					require.Len(t, j.files(t, "tmp"), 1)
+					r := start(t, []string{"TMPDIR=/tmp"}, j.words(1, "true")...)
+					require.Zero(t, r.status, "%v", r)
+				}
+				require.Empty(t, j.files(t, "tmp"))
+				require.Empty(t, j.files(t, "shm"))
 			}
 		})
 	}

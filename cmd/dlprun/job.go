@@ -54,12 +54,13 @@ func runJob(o options) (status int, err error) {
 		return 0, err
 	}
 	defer j.group.end()
-	folder, err := jobFolder()
+	folder, lock, err := jobFolder(shortTemp())
 	if err != nil {
 		return 0, err
 	}
 	defer func() {
 		j.group.end()
+		lock.Close() // it was open for reading: nothing can fail
 		os.RemoveAll(folder)
 	}()
 	if err := j.group.keep(folder); err != nil {
@@ -137,16 +138,6 @@ func (j *job) check() (settings launch.Job, err error) {
 		j.debugger, err = findDebugger()
 	}
 	return settings, err
-}
-
-// jobFolder makes a folder for the job's socket and program. A socket's name
-// must be short, which the folder for temporary files may not be.
-func jobFolder() (string, error) {
-	parent := os.TempDir()
-	if len(parent) > 60 && runtime.GOOS != "windows" {
-		parent = "/tmp"
-	}
-	return os.MkdirTemp(parent, "dlp-")
 }
 
 // listen starts the hub.

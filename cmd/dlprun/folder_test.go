@@ -1,0 +1,39 @@
+//go:build unix
+
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A folder goes when its job is over: not before, and no folder that is none of a job.
+func TestLeftOvers(t *testing.T) {
+	tmp := t.TempDir()
+	running, lock, err := jobFolder(tmp)
+	require.NoError(t, err)
+	over, free, err := jobFolder(tmp)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(over, "hub"), nil, 0o600))
+	require.NoError(t, free.Close())
+	foreign := filepath.Join(tmp, folderPrefix+"results")
+	require.NoError(t, os.Mkdir(foreign, 0o700))
+	linked := filepath.Join(tmp, folderPrefix+"link")
+	require.NoError(t, os.Mkdir(linked, 0o700))
+	require.NoError(t, os.Symlink("/etc/passwd", filepath.Join(linked, lockName)))
+
+	next, another, err := jobFolder(tmp)
+	require.NoError(t, err)
+	require.NoDirExists(t, over)
+	for _, stays := range []string{running, next, foreign, linked} {
+		require.DirExists(t, stays)
+	}
+	require.NoError(t, lock.Close())
+	require.NoError(t, another.Close())
+	removeLeftOvers(tmp)
+	require.NoDirExists(t, running)
+	require.NoDirExists(t, next)
+}
