@@ -34,38 +34,51 @@ func join(ctx context.Context, found launch.Job) (_ *Comm, err error) {
 	if j.session, err = launch.Join(ctx, found, j.hub); err != nil {
 		return nil, err
 	}
-	if found.Transport == "shm" {
-		if err = shm.Probe(); err != nil {
-			return nil, fmt.Errorf("DLP_TRANSPORT is shm, but there is %w; with auto its messages go over sockets", err)
-		}
-	}
 	self, listeners, err := j.listen(found)
 	if err != nil {
 		return nil, err
 	}
-	started := make(chan struct{})
 	var e *engine
-	down := func(d launch.Down) { <-started; e.fail(downError(d)) }
+	over := make(chan struct{})
+	defer close(over)
+	down := func(d launch.Down) {
+		if <-over; e != nil {
+			e.fail(downError(d))
+		}
+	}
 	if j.peers, err = j.session.Register(ctx, self, down); err != nil {
 		return nil, err
 	}
 	if err = found.Meeting.Joined(); err != nil {
 		return nil, err
 	}
+	t, err := j.transport(found, listeners)
+	if err != nil {
+		return nil, err
+	}
+	e = newEngine(t, found.Rank, found.Size, j.host)
+	go j.watchHub(e, found.Hosted)
+	c := j.world(e, found.Rank)
+	shareProcessors(j.sharing(found.Rank))
+	return c, nil
+}
+
+// transport starts what carries messages to all others, whom the hub has named.
+func (j *job) transport(found launch.Job, listeners []net.Listener) (*sock.Transport, error) {
 	addrs, err := j.addresses(found)
 	if err != nil {
 		return nil, err
 	}
-	sharing := j.sharing(found.Rank)
-	e = newEngine(sock.New(sock.Config{
+	insist := found.Transport == "shm"
+	if insist {
+		if err := shm.Probe(); err != nil {
+			return nil, fmt.Errorf("DLP_TRANSPORT is shm, but there is %w; with auto its messages go over sockets", err)
+		}
+	}
+	return sock.New(sock.Config{
 		Rank: found.Rank, Secret: j.session.Secret(), Build: found.Build, TLS: found.TLS, Peers: addrs, Listeners: listeners,
-		Ring: j.ringSize(found), Insist: found.Transport == "shm", Spin: sharing <= runtime.NumCPU(),
-	}), found.Rank, found.Size, j.host)
-	close(started)
-	go j.watchHub(e, found.Hosted)
-	c := j.world(e, found.Rank)
-	shareProcessors(sharing)
-	return c, nil
+		Ring: j.ringSize(found), Insist: insist, Spin: j.sharing(found.Rank) <= runtime.NumCPU(),
+	}), nil
 }
 
 // ringSize is how much memory this rank shares with each other one of its host.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,7 +33,22 @@ func sharing(t *testing.T) (ctx context.Context, ts []*Transport, out *link) {
 	require.Equal(t, "first", string(m.Body))
 	out = ts[0].peers[1].link
 	require.NotNil(t, out.out)
+	<-ts[1].rings[0].roomy // the knock for it was heard
+	require.Eventually(t, settled, time.Minute, time.Millisecond)
 	return ctx, ts, out
+}
+
+// settled reports whether all goroutines that tend a ring wait for the next knock,
+// and so leave what comes to whoever looks.
+func settled() bool {
+	all := make([]byte, 1<<20)
+	for _, g := range strings.Split(string(all[:runtime.Stack(all, true)]), "\n\n") {
+		state, _, _ := strings.Cut(g, "\n")
+		if strings.Contains(g, ".tend(") && !strings.Contains(state, "[IO wait") {
+			return false
+		}
+	}
+	return true
 }
 
 // eventually waits until f reports true. It looks with tr.look held.
