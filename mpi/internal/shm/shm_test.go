@@ -78,6 +78,7 @@ func TestProcessesShareAnArena(t *testing.T) {
 		require.NoError(t, <-errs)
 	}
 	require.EqualValues(t, 4*each, counter(block).Load())
+	runtime.KeepAlive(a) // it is found while it is in use
 }
 
 func TestNamesThatLeadElsewhere(t *testing.T) {
