@@ -1,0 +1,150 @@
+package journal
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"math"
+	"time"
+)
+
+const magic = "dlp journal 1\n"
+
+// Header says which job a journal belongs to.
+type Header struct {
+	Items  int    `json:"items"`  // n; -1 if nobody knows it beforehand
+	Keys   uint64 `json:"keys"`   // fingerprint of the items' names, 0 for none
+	Label  string `json:"label"`  // of the loop
+	Result string `json:"result"` // type of the results, "" for none
+}
+
+// Run says that the job was started, or started again.
+type Run struct {
+	Started time.Time `json:"started"`
+	Ranks   int       `json:"ranks"`
+}
+
+// Batch is what a rank has finished: indices, and their results as one batch of
+// the stream that it encodes them as. A stream lasts for a run.
+type Batch struct {
+	Rank    int
+	Indices []int
+	Body    []byte
+}
+
+// The first byte of a payload.
+const (
+	kindHeader = 'h' // a Header as JSON
+	kindRun    = 'r' // a Run as JSON
+	kindBatch  = 'b' // rank, number of indices, indices, all as uvarints; the body
+)
+
+const frameLen = 12
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// appendRecord appends a record whose payload put appends.
+func appendRecord(b []byte, put func(b []byte) []byte) []byte {
+	start := len(b)
+	b = put(append(b, make([]byte, frameLen)...))
+	frame := b[start:]
+	binary.LittleEndian.PutUint64(frame, uint64(len(frame)-frameLen))
+	binary.LittleEndian.PutUint32(frame[8:], checksum(frame))
+	return b
+}
+
+func checksum(frame []byte) uint32 {
+	return crc32.Update(crc32.Checksum(frame[:8], castagnoli), castagnoli, frame[frameLen:])
+}
+
+// appendJSON appends a record of a kind that is JSON.
+func appendJSON(b []byte, kind byte, v any) []byte {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // of the types above, none can fail
+	}
+	return appendRecord(b, func(b []byte) []byte { return append(append(b, kind), text...) })
+}
+
+func appendBatch(b []byte, batch *Batch) []byte {
+	return appendRecord(b, func(b []byte) []byte {
+		b = append(b, kindBatch)
+		b = binary.AppendUvarint(b, uint64(batch.Rank))
+		b = binary.AppendUvarint(b, uint64(len(batch.Indices)))
+		for _, i := range batch.Indices {
+			b = binary.AppendUvarint(b, uint64(i))
+		}
+		return append(b, batch.Body...)
+	})
+}
+
+var errRecord = errors.New("it can't be read")
+
+// parseBatch reads the payload of a batch. Its Body is part of b.
+func parseBatch(b []byte) (batch Batch, err error) {
+	next := func() (n int) {
+		v, k := binary.Uvarint(b)
+		if k <= 0 || v > math.MaxInt {
+			err = errRecord
+			return 0
+		}
+		b = b[k:]
+		return int(v)
+	}
+	batch.Rank = next()
+	n := next()
+	if n > len(b) { // each takes a byte or more
+		return batch, errRecord
+	}
+	for range n {
+		batch.Indices = append(batch.Indices, next())
+	}
+	batch.Body = b
+	return batch, err
+}
+
+func parseJSON(b []byte, v any) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return fmt.Errorf("%w: %w", errRecord, err)
+	}
+	return nil
+}
+
+// errTorn is what readRecord finds where nobody has finished writing.
+var errTorn = errors.New("torn")
+
+// errDamaged is a record that does not match its checksum.
+var errDamaged = errors.New("damaged")
+
+// readRecord reads the record at the beginning of r, which has left bytes, and
+// returns its payload. At the end it is io.EOF.
+func readRecord(r io.Reader, left int64) ([]byte, error) {
+	if left == 0 {
+		return nil, io.EOF
+	}
+	if left < frameLen {
+		return nil, errTorn
+	}
+	frame := make([]byte, frameLen)
+	if _, err := io.ReadFull(r, frame); err != nil {
+		return nil, err
+	}
+	n := binary.LittleEndian.Uint64(frame)
+	if n > uint64(left-frameLen) {
+		return nil, errTorn
+	}
+	frame = append(frame, make([]byte, n)...)
+	if _, err := io.ReadFull(r, frame[frameLen:]); err != nil {
+		return nil, err
+	}
+	if binary.LittleEndian.Uint32(frame[8:]) != checksum(frame) || n == 0 {
+		return frame[frameLen:], errDamaged
+	}
+	return frame[frameLen:], nil
+}
