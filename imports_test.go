@@ -33,7 +33,7 @@ var allowed = map[string][]string{
 	"mpi": {"internal/codec", "mpi/launch", "mpi/internal/shm", "mpi/internal/transport", "mpi/internal/transport/gompi",
 		"mpi/internal/transport/mem", "mpi/internal/transport/sock", "mpi/internal/wire"},
 	"mpi/mpitest":        {"mpi", "mpi/launch"},
-	"split":              {"internal/codec", "mpi"},
+	"split":              {"internal/codec", "internal/journal", "mpi"},
 	"gather":             {"internal/codec", "mpi"},
 	"cmd/dlprun":         {"mpi", "mpi/launch"},
 	"e2e":                {},

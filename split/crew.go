@@ -111,8 +111,7 @@ func (r *Results[R]) finished(ctx context.Context, v R, done *report) {
 	}
 	i := done.indices[0]
 	if r.server != nil {
-		r.stock.add(i, v)
-		r.server.report(done)
+		r.finishedHere(ctx, v, done)
 		return
 	}
 	full, err := r.post.add(i, v, done.busy)
@@ -121,6 +120,26 @@ func (r *Results[R]) finished(ctx context.Context, v R, done *report) {
 	} else if full {
 		r.ask(nothing)
 	}
+}
+
+// finishedHere is finished at the root. Where there is a journal, the result is
+// encoded for it as other ranks' are.
+func (r *Results[R]) finishedHere(ctx context.Context, v R, done *report) {
+	i := done.indices[0]
+	if r.server.keep != nil {
+		r.own.Lock()
+		defer r.own.Unlock()
+		if r.stream == nil {
+			r.stream = codec.NewWriter[R]()
+		}
+		if err := r.stream.Append(v); err != nil {
+			r.failed(ctx, i, err, nil)
+			return
+		}
+		done.results = r.stream.Take()
+	}
+	r.stock.add(i, v)
+	r.server.report(done)
 }
 
 // failed reports that item i failed. What fails because the loop is over for this

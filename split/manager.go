@@ -33,7 +33,11 @@ type manager struct {
 	busy time.Duration // spent on them
 	cost time.Duration // of a request
 
-	ended   int // ManagedSeq: the rank that met the end
+	ended  int    // ManagedSeq: the rank that met the end
+	before int    // of done, in earlier runs
+	kept   bool   // somebody wants to know what is done
+	fresh  []span // done since he was told
+
 	top     int // ManagedSeq: the index after the last one that is done
 	topRank int // and who did it
 
@@ -123,6 +127,31 @@ func newManager(cfg *config, ranks int) *manager {
 	}
 	m.todo = newQueue(m.n, cfg.turns())
 	return m
+}
+
+// resume books the items that an earlier run has done, before all events. Those of a
+// Map wait at the root.
+func (m *manager) resume(done []bool, mapped bool) {
+	m.kept = !mapped
+	order := m.cfg.turns()
+	if order == nil {
+		order = make([]int, m.n)
+		for i := range order {
+			order[i] = i
+		}
+	}
+	rest := make([]int, 0, len(order))
+	for _, i := range order {
+		if !done[i] {
+			rest = append(rest, i)
+		}
+	}
+	m.todo = newQueue(m.n, rest)
+	m.done = m.n - len(rest)
+	m.before = m.done
+	if mapped {
+		m.stored = m.done
+	}
 }
 
 // share lets ranks take from b by themselves: ranks says which, by their place on
@@ -274,6 +303,9 @@ func (m *manager) popDone(rank, k int) bool {
 		}
 		first := &s.held[used]
 		n := min(k, first.len())
+		if m.kept {
+			m.fresh = addSpan(m.fresh, span{first.lo, first.lo + n})
+		}
 		first.lo += n
 		k -= n
 		m.done += n
@@ -532,7 +564,7 @@ func (m *manager) open() {
 
 // done and n for the progress, and how many ranks have work.
 func (m *manager) progress() snapshot {
-	p := snapshot{done: m.done, items: m.n, ranks: len(m.seats)}
+	p := snapshot{done: m.done, before: m.before, items: m.n, ranks: len(m.seats)}
 	noted := -m.took // of the board, and not reported
 	for i := range m.seats {
 		s := &m.seats[i]

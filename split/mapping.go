@@ -67,7 +67,8 @@ func newResults[R any](ctx context.Context, c *mpi.Comm, cfg *config, work func(
 	}
 	r.post.batch = codec.NewWriter[R]()
 	r.post.later = func() { r.ask(nothing) }
-	r.member = join(ctx, c, cfg, 2, "["+reflect.TypeFor[R]().String()+"]", r.stock.arrived)
+	cfg.result = reflect.TypeFor[R]().String()
+	r.member = join(ctx, c, cfg, 2, "["+cfg.result+"]", &r.stock)
 	if r.post.hand = r.hand; r.client != nil {
 		r.hand.begun = map[int]struct{}{}
 	}

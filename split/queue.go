@@ -28,6 +28,16 @@ func cutSpans(spans []span, limit int) []span {
 	return kept
 }
 
+// indicesOf lists the indices of spans.
+func indicesOf(spans []span) (indices []int) {
+	for _, s := range spans {
+		for i := s.lo; i < s.hi; i++ {
+			indices = append(indices, i)
+		}
+	}
+	return indices
+}
+
 func countSpans(spans []span) (n int) {
 	for _, s := range spans {
 		n += s.len()
@@ -54,6 +64,7 @@ func newQueue(n int, order []int) queue {
 	}
 	q := queue{n: n, order: order}
 	if order != nil {
+		q.n = len(order) // fewer than n, if some are done
 		q.gone = make([]bool, n)
 	}
 	return q

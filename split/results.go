@@ -18,6 +18,9 @@ type Results[R any] struct {
 	stock   stock[R] // at the root: results that wait for its loop
 	came    int      // at the root: items that the loop was through with
 	left    error    // at the root: its loop was left early
+
+	own    sync.Mutex // at the root: held from encoding a result for the journal until it is there
+	stream *codec.Writer[R]
 }
 
 // All runs this rank's part of the map. At the root it yields each index and its

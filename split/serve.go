@@ -16,9 +16,10 @@ import (
 type server struct {
 	comm *mpi.Comm
 	cfg  *config
-	ctx  context.Context           // the caller's
-	hand *hand                     // of rank 0
-	sink func(rank int, r *report) // of a Map: hears of results before they count
+	ctx  context.Context // the caller's
+	hand *hand           // of rank 0
+	sink sink            // of a Map
+	keep *keeper         // nil: there is no journal
 
 	mu      sync.Mutex
 	m       *manager
@@ -42,16 +43,22 @@ type letter struct {
 
 const tag mpi.Tag = 0 // of all messages; the first byte says what they are
 
-func newServer(ctx context.Context, comm *mpi.Comm, cfg *config, hand *hand, sink func(int, *report)) *server {
+func newServer(ctx context.Context, comm *mpi.Comm, cfg *config, hand *hand, sink sink) *server {
 	s := &server{
 		comm: comm, cfg: cfg, ctx: ctx, hand: hand, sink: sink,
 		over: make(chan struct{}),
 	}
 	problem := cfg.check()
+	if problem == nil && cfg.journal != "" {
+		s.keep, problem = openKeeper(cfg, comm.Size(), sink)
+	}
 	if problem != nil { // the others may have work for a manager, if only to be sent home
 		s.m = newManager(&config{call: cfg.call, label: cfg.label}, comm.Size())
 	} else {
 		s.m = newManager(cfg, comm.Size())
+		if s.keep != nil {
+			s.m.resume(s.keep.done, sink != nil)
+		}
 		s.share()
 		s.meter = newMeter(cfg, s.progress)
 	}
@@ -81,7 +88,7 @@ func newServer(ctx context.Context, comm *mpi.Comm, cfg *config, hand *hand, sin
 // with it, take them by themselves, if they go out in their own order.
 func (s *server) share() {
 	n, size := s.cfg.items, s.comm.Size()
-	if s.m.todo.order != nil || !fits(n, size) {
+	if s.m.todo.order != nil || s.keep != nil || !fits(n, size) {
 		return
 	}
 	ranks, mem, name := []int{0}, []byte(nil), ""
@@ -175,12 +182,28 @@ func (s *server) receive(rank int, b []byte) error {
 }
 
 func (s *server) reportOf(rank int, r *report) {
+	problem := s.journal(rank, r.indices, r.results)
 	s.mu.Lock()
 	if s.sink != nil && !s.m.over && len(r.indices)+len(r.failures) > 0 {
-		s.sink(rank, r)
+		s.sink.arrived(rank, r)
 	}
 	s.m.report(rank, r)
+	if problem == nil { // before act, which may end the loop
+		problem = s.journal(rank, indicesOf(s.m.fresh), nil)
+		s.m.fresh = s.m.fresh[:0]
+	}
+	if problem != nil {
+		s.m.end(s.cfg.errorf("%w", problem))
+	}
 	s.act()
+}
+
+// journal writes down what a rank has done.
+func (s *server) journal(rank int, indices []int, results []byte) error {
+	if s.keep == nil || len(indices) == 0 {
+		return nil
+	}
+	return s.keep.append(rank, indices, results)
 }
 
 // event lets the manager take in an event, and does what it decides.
@@ -277,8 +300,12 @@ func (s *server) consumed(k, needed int) {
 // result waits for the end of the loop on all ranks and returns how it ended.
 func (s *server) result() error {
 	<-s.over
+	err := s.keep.close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.m.err == nil && err != nil {
+		return s.cfg.errorf("%w", err)
+	}
 	return s.m.err
 }
 

@@ -2,6 +2,8 @@ package split
 
 import (
 	"sync"
+
+	"github.com/dlprun/dlp/internal/codec"
 )
 
 // A stock holds results at the root until its loop takes them. Those of other
@@ -11,6 +13,7 @@ type stock[R any] struct {
 	mu      sync.Mutex
 	filled  sync.Cond
 	batches []batch[R]
+	earlier map[[2]int]*codec.Reader[R] // of the streams of earlier runs
 }
 
 // A batch is some results of one rank, as bytes or, if they are the root's own,

@@ -43,10 +43,8 @@ func open(f File, h Header, run Run, replay func(Batch) error) (j *Journal, torn
 	if err != nil {
 		return nil, 0, err
 	}
-	runs := 0
 	extent, err := Scan(bufio.NewReader(f), size, Visitor{
 		Header: func(old Header) error { return h.sameJob(old) },
-		Run:    func(Run) error { runs++; return nil },
 		Batch:  replay,
 	})
 	if err != nil {

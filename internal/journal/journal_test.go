@@ -61,7 +61,7 @@ func (m *memory) Close() error           { return nil }
 
 // batches are what the tests append: number k has k indices.
 func batchOf(k int) Batch {
-	b := Batch{Rank: k % 3, Indices: []int{}, Body: bytes.Repeat([]byte{byte(k)}, k*5)}
+	b := Batch{Run: 1, Rank: k % 3, Indices: []int{}, Body: bytes.Repeat([]byte{byte(k)}, k*5)}
 	for i := range k {
 		b.Indices = append(b.Indices, k*k+i)
 	}

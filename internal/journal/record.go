@@ -31,6 +31,7 @@ type Run struct {
 // Batch is what a rank has finished: indices, and their results as one batch of
 // the stream that it encodes them as. A stream lasts for a run.
 type Batch struct {
+	Run     int // filled in by reading: 1 for the first
 	Rank    int
 	Indices []int
 	Body    []byte

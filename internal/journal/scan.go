@@ -37,6 +37,7 @@ type scanner struct {
 	at      int64 // end of the last whole record
 	visitor Visitor
 	records int
+	runs    int
 }
 
 func (s *scanner) scan() error {
@@ -88,9 +89,14 @@ func (s *scanner) visit(payload []byte) error {
 	case kindHeader:
 		return visit(rest, parseHeader, s.visitor.Header)
 	case kindRun:
+		s.runs++
 		return visit(rest, parseRun, s.visitor.Run)
 	case kindBatch:
-		return visit(rest, parseBatch, s.visitor.Batch)
+		return visit(rest, func(b []byte) (Batch, error) {
+			batch, err := parseBatch(b)
+			batch.Run = s.runs
+			return batch, err
+		}, s.visitor.Batch)
 	}
 	return fmt.Errorf("%w: it is of kind %q, which this version does not know", errRecord, kind)
 }
