@@ -35,7 +35,7 @@ var allowed = map[string][]string{
 	"mpi/mpitest":        {"mpi", "mpi/launch"},
 	"split":              {"internal/codec", "internal/journal", "mpi"},
 	"gather":             {"internal/codec", "mpi"},
-	"cmd/dlprun":         {"mpi", "mpi/launch"},
+	"cmd/dlprun":         {"internal/journal", "mpi", "mpi/launch"},
 	"e2e":                {},
 	"examples/wordfreq":  {"gather", "mpi", "split"},
 	"examples/typecheck": {"mpi", "split"},

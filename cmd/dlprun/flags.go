@@ -15,12 +15,13 @@ import (
 
 const usage = `Usage: dlprun [flags] PROGRAM [ARG...]
        dlprun info
+       dlprun journal FILE
 
 Starts PROGRAM on N ranks of this machine and ends all of them when one fails.
 PROGRAM is an executable, or the folder of a Go main package, which is built
 once. A name without a slash is looked for in PATH first. Flags after PROGRAM
 are the program's own. dlprun info says which launcher has started it, and what
-it would make of that.
+it would make of that; dlprun journal says what is in a journal of a loop.
 
   -n, -np, --np N      ranks (default: the processors this process may use)
       --tag-output     begin each line of output with its rank: "[2] text", on
@@ -64,6 +65,7 @@ type options struct {
 	launcherArgs  []string
 	help, version bool
 	info          bool
+	journal       string // the file to show
 	program       string
 	args          []string
 }
@@ -96,6 +98,12 @@ func parse(args []string) (options, error) {
 		o.info = true
 		if fs.NArg() > 1 || fs.NFlag() > 0 {
 			return o, exitf(statusUsage, "info takes no flags; to see several ranks: dlprun -np 2 dlprun info (a program of that name: ./info)")
+		}
+		return o, nil
+	}
+	if fs.Arg(0) == "journal" {
+		if o.journal = fs.Arg(1); fs.NArg() != 2 || fs.NFlag() > 0 || o.journal == "" {
+			return o, exitf(statusUsage, "journal takes the name of one file, and no flags: dlprun journal FILE (a program of that name: ./journal)")
 		}
 		return o, nil
 	}
