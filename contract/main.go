@@ -239,7 +239,14 @@ func mapped(ctx context.Context, c *mpi.Comm) error {
 	if err := unordered.Err(); err != nil {
 		return err
 	}
-	all, err := split.Collect(ctx, c, 5, double)
+	dir, err := mpi.OnRoot(ctx, c, func(context.Context) (string, error) { return os.MkdirTemp("", "contract") })
+	if err != nil {
+		return err
+	}
+	if c.IsRoot() {
+		defer os.RemoveAll(dir)
+	}
+	all, err := split.Collect(ctx, c, 5, double, split.Journal(dir+"/journal"))
 	if err != nil {
 		return err
 	}

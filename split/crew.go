@@ -37,7 +37,7 @@ func (r *Results[R]) worker(ctx context.Context, crew *sync.WaitGroup) {
 		item = i
 		v, stack, err := r.attempt(ctx, i)
 		item = unknown
-		if err == nil && r.server != nil {
+		if err == nil && !r.posts {
 			v, err = clone.Clone(v)
 		}
 		if err != nil {
@@ -93,8 +93,8 @@ func (r *Results[R]) claim() (int, bool) {
 // ask sends what is done, and asks for more if w says so.
 func (r *Results[R]) ask(w want) {
 	var err error
-	if r.server == nil {
-		err = r.post.send(r.client, w)
+	if r.posts {
+		err = r.post.send(r.link, w)
 	} else if w != nothing {
 		err = r.server.report(&report{want: w})
 	}
@@ -110,8 +110,9 @@ func (r *Results[R]) finished(ctx context.Context, v R, done *report) {
 		return
 	}
 	i := done.indices[0]
-	if r.server != nil {
-		r.finishedHere(ctx, v, done)
+	if !r.posts {
+		r.stock.add(i, v)
+		r.server.report(done)
 		return
 	}
 	full, err := r.post.add(i, v, done.busy)
@@ -120,26 +121,6 @@ func (r *Results[R]) finished(ctx context.Context, v R, done *report) {
 	} else if full {
 		r.ask(nothing)
 	}
-}
-
-// finishedHere is finished at the root. Where there is a journal, the result is
-// encoded for it as other ranks' are.
-func (r *Results[R]) finishedHere(ctx context.Context, v R, done *report) {
-	i := done.indices[0]
-	if r.server.keep != nil {
-		r.own.Lock()
-		defer r.own.Unlock()
-		if r.stream == nil {
-			r.stream = codec.NewWriter[R]()
-		}
-		if err := r.stream.Append(v); err != nil {
-			r.failed(ctx, i, err, nil)
-			return
-		}
-		done.results = r.stream.Take()
-	}
-	r.stock.add(i, v)
-	r.server.report(done)
 }
 
 // failed reports that item i failed. What fails because the loop is over for this

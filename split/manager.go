@@ -3,6 +3,7 @@ package split
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -71,6 +72,7 @@ type seat struct {
 type report struct {
 	want    want
 	leave   bool          // this is the last report
+	broke   bool          // the rank left its loop in the last item of done
 	done    int           // so many of the first indices the rank holds are done
 	drawn   int           // so many indices of the board are done
 	back    []span        // indices of the board that the rank gives back
@@ -129,10 +131,13 @@ func newManager(cfg *config, ranks int) *manager {
 	return m
 }
 
-// resume books the items that an earlier run has done, before all events. Those of a
-// Map wait at the root.
-func (m *manager) resume(done []bool, mapped bool) {
-	m.kept = !mapped
+// resume books the items that earlier runs have done, before all events. kept says
+// that somebody wants to know what this one does.
+func (m *manager) resume(done []bool, kept bool) {
+	m.kept = kept
+	if !slices.Contains(done, true) {
+		return
+	}
 	order := m.cfg.turns()
 	if order == nil {
 		order = make([]int, m.n)
@@ -149,9 +154,6 @@ func (m *manager) resume(done []bool, mapped bool) {
 	m.todo = newQueue(m.n, rest)
 	m.done = m.n - len(rest)
 	m.before = m.done
-	if mapped {
-		m.stored = m.done
-	}
 }
 
 // share lets ranks take from b by themselves: ranks says which, by their place on
@@ -263,6 +265,9 @@ func (m *manager) account(rank int, r *report) {
 	if !m.popDone(rank, r.done) || !m.bookDrawn(r.drawn, r.back) {
 		m.end(m.strange(rank))
 		return
+	}
+	if n := len(m.fresh); r.broke && n > 0 {
+		m.fresh[n-1].hi--
 	}
 	for _, i := range r.indices {
 		if !m.remove(s, i) && !m.bookDrawn(1, nil) {

@@ -334,8 +334,10 @@ type world struct {
 	length int // of the sequence
 	did    map[int]int
 	mapped bool
-	window []int // results at the root
-	next   int   // the one that its loop wants, or unknown
+	window []int        // results at the root
+	next   int          // the one that its loop wants, or unknown
+	past   map[int]bool // what earlier runs have done
+	unsure []int        // Managed with a journal: at these a rank left
 }
 
 type modelRank struct {
@@ -346,6 +348,7 @@ type modelRank struct {
 	drawn   []int   // from the board, and not begun
 	asked   bool
 	silent  int // items done and not reported (Managed)
+	last    int // of them
 	quiet   int // the same, of the board
 	indices []int
 	met     bool // the end
@@ -356,7 +359,7 @@ type modelRank struct {
 
 func newWorld(t testing.TB, seed uint64) *world {
 	r := rand.New(rand.NewPCG(seed, 1))
-	w := &world{t: t, r: r, length: r.IntN(60), did: map[int]int{}, mapped: r.IntN(2) == 0}
+	w := &world{t: t, r: r, length: r.IntN(60), did: map[int]int{}, past: map[int]bool{}, mapped: r.IntN(2) == 0}
 	w.next = unknown
 	opts := []Option{Chunk(r.IntN(5)), MaxFailures(1000)}
 	n := w.length
@@ -383,7 +386,10 @@ func newWorld(t testing.TB, seed uint64) *world {
 	require.NoError(t, cfg.check())
 	w.ranks = make([]*modelRank, 1+r.IntN(5))
 	w.m = newManager(cfg, len(w.ranks))
-	if n != unknown && cfg.order == nil && r.IntN(2) == 0 {
+	if n != unknown && r.IntN(3) == 0 {
+		w.resume()
+	}
+	if n != unknown && w.m.todo.order == nil && !w.m.kept && r.IntN(2) == 0 {
 		w.share()
 	}
 	for i := range w.ranks {
@@ -392,6 +398,18 @@ func newWorld(t testing.TB, seed uint64) *world {
 	}
 	w.m.consumed(0, w.next)
 	return w
+}
+
+// resume lets earlier runs have done some of the items.
+func (w *world) resume() {
+	done := make([]bool, w.length)
+	for i := range done {
+		if done[i] = w.r.IntN(2) == 0; done[i] {
+			w.past[i] = true
+			w.did[i]++
+		}
+	}
+	w.m.resume(done, !w.mapped)
 }
 
 // share lets some ranks take from a board.
@@ -453,6 +471,11 @@ func (w *world) step(rank int) {
 }
 
 func (w *world) consume() {
+	if w.past[w.next] {
+		w.next++
+		w.m.consumed(0, w.next)
+		return
+	}
 	at := 0
 	if w.next != unknown {
 		at = slices.Index(w.window, w.next)
@@ -514,7 +537,11 @@ func (w *world) report(k *modelRank, r report) {
 func (w *world) work(rank int, k *modelRank) {
 	switch {
 	case w.r.IntN(200) == 0 && rank != 0: // a Map's root leaves with the whole map
-		w.report(k, report{leave: true})
+		broke := w.m.kept && k.silent > 0 && w.r.IntN(2) == 0
+		if broke {
+			w.unsure = append(w.unsure, k.last)
+		}
+		w.report(k, report{leave: true, broke: broke})
 	case len(k.hand) > 0 && w.r.IntN(5) == 0 && !k.asked:
 		k.asked = true
 		w.report(k, report{want: early})
@@ -527,6 +554,7 @@ func (w *world) work(rank int, k *modelRank) {
 			k.indices = append(k.indices, k.hand[0])
 		} else {
 			k.silent++
+			k.last = k.hand[0]
 		}
 		k.hand = k.hand[1:]
 	case len(k.drawn) > 0:
@@ -562,6 +590,13 @@ func (w *world) check() {
 	require.Len(w.t, w.did, w.length)
 	for i, times := range w.did {
 		require.Equal(w.t, 1, times, "index %d", i)
+	}
+	if w.m.kept {
+		told := append(indicesOf(w.m.fresh), w.unsure...)
+		for i := range w.past {
+			told = append(told, i)
+		}
+		require.ElementsMatch(w.t, upTo(w.length), told)
 	}
 }
 

@@ -28,7 +28,7 @@ type link interface {
 
 // join takes part in a loop, called skip frames above join's caller. It blocks
 // no longer than sending a small message takes.
-func join(ctx context.Context, c *mpi.Comm, cfg *config, skip int, what string, sink sink) *member {
+func join(ctx context.Context, c *mpi.Comm, cfg *config, skip int, what string, sink func(int, *report)) *member {
 	b := &member{ctx: ctx, cfg: cfg, hand: newHand()}
 	comm, err := c.Private("split."+cfg.call+what, skip+1)
 	if err != nil {

@@ -31,7 +31,7 @@ type config struct {
 	unbounded   bool // the window does not count
 	maxFailures int
 	journal     string
-	result      string // type of the results, "" for none
+	result      func() string // describes the type of the results; nil: there are none
 
 	problem error // with what is no option
 }
@@ -116,12 +116,17 @@ func MaxFailures(k int) Option {
 // Of a [Map], [MapUnordered] or [Collect] it keeps the results: those of earlier
 // runs are delivered as if they had come first. Of a [Managed] loop it keeps which
 // indices are done, as ranks report them with their requests; earlier runs' are
-// skipped. Items that failed are not kept, and run again. A journal is bound to n,
-// [Keys], [Label] and the type of the results; that of another job is refused.
+// skipped. Items that failed are not kept, and run again; so does the one at which a
+// rank left its Managed loop, be it by break, return or a panic.
+//
+// A journal is bound to n, [Keys], [Label] and the type of the results; that of
+// another job is refused. Each loop needs one of its own. A loop that was complete
+// gives its results again; remove the file to do the work again.
 //
 // What has reached rank 0 survives the end of every process at once, and a power
-// failure after a second. [ManagedSeq], whose n nobody knows, can't have one.
-// `dlprun journal FILE` shows what is in it.
+// failure after a second. A result gets there within 2 ms. [ManagedSeq], whose n
+// nobody knows, can't have one. An empty path is no journal. `dlprun journal FILE`
+// shows what is in it.
 func Journal(path string) Option {
 	return func(cfg *config) { cfg.journal = path }
 }

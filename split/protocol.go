@@ -45,6 +45,7 @@ func decodeHello(b []byte) (hello, error) {
 const (
 	flagLeave = 1 << 2 // above the two bits of want
 	flagAtEnd = 1 << 3
+	flagBroke = 1 << 4
 )
 
 func (r *report) encode() []byte {
@@ -55,6 +56,9 @@ func (r *report) encode() []byte {
 	}
 	if r.atEnd {
 		flags |= flagAtEnd
+	}
+	if r.broke {
+		flags |= flagBroke
 	}
 	b = append(b, byte(kindReport), flags)
 	b = appendInt(b, r.length)
@@ -80,6 +84,7 @@ func decodeReport(b []byte) (report, error) {
 		want:   want(flags & 3),
 		leave:  flags&flagLeave != 0,
 		atEnd:  flags&flagAtEnd != 0,
+		broke:  flags&flagBroke != 0,
 		length: p.int(),
 		done:   p.int(),
 		drawn:  p.int(),
@@ -93,7 +98,7 @@ func decodeReport(b []byte) (report, error) {
 		r.indices = append(r.indices, last)
 	}
 	r.failures = p.failures()
-	if r.want > early || flags >= 1<<4 || r.length < 0 || r.done < 0 || r.drawn < 0 || r.busy < 0 || r.wait < 0 {
+	if r.want > early || flags >= 1<<5 || r.length < 0 || r.done < 0 || r.drawn < 0 || r.busy < 0 || r.wait < 0 {
 		p.bad = true
 	}
 	r.results = p.rest()

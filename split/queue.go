@@ -1,6 +1,9 @@
 package split
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // A span is the run of indices lo, lo+1, ... hi-1.
 type span struct{ lo, hi int }
@@ -52,7 +55,7 @@ type queue struct {
 	next   int    // position of the first that never went out
 	n      int    // positions
 	order  []int  // index at each position; nil: the position itself
-	gone   []bool // with order only: indices taken out of their turn
+	gone   []bool // with order only: indices that went out, or are not in it
 	early  int    // how many of gone are still ahead of next
 	board  *board // what stands for next, if ranks take from the queue by themselves
 	popped int    // with board only: indices of it that went out through pop and take
@@ -65,7 +68,10 @@ func newQueue(n int, order []int) queue {
 	q := queue{n: n, order: order}
 	if order != nil {
 		q.n = len(order) // fewer than n, if some are done
-		q.gone = make([]bool, n)
+		q.gone = slices.Repeat([]bool{true}, n)
+		for _, i := range order {
+			q.gone[i] = false
+		}
 	}
 	return q
 }
@@ -138,15 +144,13 @@ func (q *queue) take(i int) bool {
 			return false
 		}
 		q.popped++
-	case i >= q.n || q.next >= q.n:
-		return false
 	case q.order == nil:
-		if i != q.next {
+		if i != q.next || q.next >= q.n {
 			return false
 		}
 		q.next++
 	default:
-		if q.gone[i] {
+		if i >= len(q.gone) || q.gone[i] {
 			return false
 		}
 		q.gone[i] = true

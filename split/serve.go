@@ -16,10 +16,10 @@ import (
 type server struct {
 	comm *mpi.Comm
 	cfg  *config
-	ctx  context.Context // the caller's
-	hand *hand           // of rank 0
-	sink sink            // of a Map
-	keep *keeper         // nil: there is no journal
+	ctx  context.Context           // the caller's
+	hand *hand                     // of rank 0
+	sink func(rank int, r *report) // of a Map: hears of results before they count
+	keep *keeper                   // nil: there is no journal
 
 	mu      sync.Mutex
 	m       *manager
@@ -29,7 +29,7 @@ type server struct {
 	loan    *loan
 	meter   *meter
 	shared  *mpi.SharedMemory // of the board, if other ranks may use it
-	users   atomic.Int32      // of shared: run, and rank 0's own part
+	users   atomic.Int32      // of shared and keep: run, and rank 0's own part
 	unwatch func() bool       // of ctx, for stop
 
 	posting sync.Mutex // held while letters are sent, so that they keep their order
@@ -43,27 +43,29 @@ type letter struct {
 
 const tag mpi.Tag = 0 // of all messages; the first byte says what they are
 
-func newServer(ctx context.Context, comm *mpi.Comm, cfg *config, hand *hand, sink sink) *server {
+func newServer(ctx context.Context, comm *mpi.Comm, cfg *config, hand *hand, sink func(int, *report)) *server {
 	s := &server{
 		comm: comm, cfg: cfg, ctx: ctx, hand: hand, sink: sink,
 		over: make(chan struct{}),
 	}
 	problem := cfg.check()
 	if problem == nil && cfg.journal != "" {
-		s.keep, problem = openKeeper(cfg, comm.Size(), sink)
+		s.keep, problem = openKeeper(cfg, comm.Size())
 	}
 	if problem != nil { // the others may have work for a manager, if only to be sent home
 		s.m = newManager(&config{call: cfg.call, label: cfg.label}, comm.Size())
 	} else {
 		s.m = newManager(cfg, comm.Size())
 		if s.keep != nil {
-			s.m.resume(s.keep.done, sink != nil)
+			s.m.resume(s.keep.done, sink == nil)
 		}
 		s.share()
 		s.meter = newMeter(cfg, s.progress)
 	}
 	s.mu.Lock()
+	s.users.Store(1)
 	if comm.Size() > 1 {
+		s.users.Store(2)
 		s.loan = borrowProcessor()
 	}
 	s.unwatch = context.AfterFunc(ctx, s.stop)
@@ -85,10 +87,11 @@ func newServer(ctx context.Context, comm *mpi.Comm, cfg *config, hand *hand, sin
 }
 
 // share puts the indices on a board, where rank 0, and the ranks that share memory
-// with it, take them by themselves, if they go out in their own order.
+// with it, take them by themselves, if they go out in their own order and nobody
+// wants to know which of them a rank of a Managed has done.
 func (s *server) share() {
 	n, size := s.cfg.items, s.comm.Size()
-	if s.m.todo.order != nil || s.keep != nil || !fits(n, size) {
+	if s.m.todo.order != nil || s.m.kept || !fits(n, size) {
 		return
 	}
 	ranks, mem, name := []int{0}, []byte(nil), ""
@@ -103,7 +106,6 @@ func (s *server) share() {
 			return // the manager grants everything
 		}
 		s.shared, mem, name = shared, shared.Bytes, shared.Name
-		s.users.Store(2)
 	} else {
 		words := make([]uint64, boardSize(1)/8)
 		mem = unsafe.Slice((*byte)(unsafe.Pointer(&words[0])), boardSize(1))
@@ -112,11 +114,15 @@ func (s *server) share() {
 	s.hand.offered(newDrawer(s.m.todo.board, *s.m.seats[0].offer, size))
 }
 
-// done says that one of the two users of the board is done with it.
+// done says that a user of the board and the journal is done with them.
 func (s *server) done() {
-	if s.shared != nil && s.users.Add(-1) == 0 {
+	if s.users.Add(-1) > 0 {
+		return
+	}
+	if s.shared != nil {
 		s.shared.Free()
 	}
+	_ = s.keep.close() // result returns its error
 }
 
 // stop is called when the caller's ctx has ended.
@@ -182,28 +188,20 @@ func (s *server) receive(rank int, b []byte) error {
 }
 
 func (s *server) reportOf(rank int, r *report) {
-	problem := s.journal(rank, r.indices, r.results)
+	problem := s.keep.append(rank, r.indices, r.results)
 	s.mu.Lock()
-	if s.sink != nil && !s.m.over && len(r.indices)+len(r.failures) > 0 {
-		s.sink.arrived(rank, r)
-	}
-	s.m.report(rank, r)
-	if problem == nil { // before act, which may end the loop
-		problem = s.journal(rank, indicesOf(s.m.fresh), nil)
-		s.m.fresh = s.m.fresh[:0]
-	}
-	if problem != nil {
+	if problem != nil { // what is not kept does not count
 		s.m.end(s.cfg.errorf("%w", problem))
 	}
-	s.act()
-}
-
-// journal writes down what a rank has done.
-func (s *server) journal(rank int, indices []int, results []byte) error {
-	if s.keep == nil || len(indices) == 0 {
-		return nil
+	if s.sink != nil && !s.m.over && len(r.indices)+len(r.failures) > 0 {
+		s.sink(rank, r)
 	}
-	return s.keep.append(rank, indices, results)
+	s.m.report(rank, r)
+	if problem = s.keep.append(rank, indicesOf(s.m.fresh), nil); problem != nil {
+		s.m.end(s.cfg.errorf("%w", problem)) // if it is over, result tells
+	}
+	s.m.fresh = s.m.fresh[:0]
+	s.act()
 }
 
 // event lets the manager take in an event, and does what it decides.

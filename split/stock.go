@@ -1,10 +1,6 @@
 package split
 
-import (
-	"sync"
-
-	"github.com/dlprun/dlp/internal/codec"
-)
+import "sync"
 
 // A stock holds results at the root until its loop takes them. Those of other
 // ranks wait as they came, to be decoded by the loop: the manager has no time
@@ -13,7 +9,7 @@ type stock[R any] struct {
 	mu      sync.Mutex
 	filled  sync.Cond
 	batches []batch[R]
-	earlier map[[2]int]*codec.Reader[R] // of the streams of earlier runs
+	direct  bool // the root's own results come by add
 }
 
 // A batch is some results of one rank, as bytes or, if they are the root's own,
@@ -30,7 +26,7 @@ type batch[R any] struct {
 // it, so that everything is there when the loop is over.
 func (s *stock[R]) arrived(rank int, r *report) {
 	b := batch[R]{from: rank, body: r.results}
-	if rank != 0 {
+	if rank != 0 || !s.direct {
 		b.indices = r.indices
 	}
 	for _, f := range r.failures {

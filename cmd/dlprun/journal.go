@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -14,81 +16,78 @@ import (
 // showJournal writes what is in the journal at path. It may belong to a job that
 // runs.
 func showJournal(w io.Writer, path string) error {
-	var head *journal.Header
-	var done []bool
-	var bytes, batches int
-	runs := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	n := 0
+	var c contents
 	extent, err := journal.ScanFile(path, journal.Visitor{
-		Header: func(h journal.Header) error {
-			head, done = &h, make([]bool, max(h.Items, 0))
-			return nil
-		},
-		Run: func(r journal.Run) error {
-			n++
-			fmt.Fprintf(runs, "run %d\t%s, %d ranks\n", n, r.Started.Local().Format(time.DateTime), r.Ranks)
-			return nil
-		},
+		Header: func(h journal.Header) error { c.head = &h; return nil },
+		Run:    func(r journal.Run) error { c.runs = append(c.runs, r); return nil },
 		Batch: func(b journal.Batch) error {
-			batches++
-			bytes += len(b.Body)
-			for _, i := range b.Indices {
-				if i < len(done) {
-					done[i] = true
-				}
-			}
+			c.batches++
+			c.bytes += len(b.Body)
+			c.done = append(c.done, b.Indices...)
 			return nil
 		},
 	})
 	if err != nil {
 		return err
 	}
-	if head == nil {
-		fmt.Fprintln(w, "it is empty: no run has got as far as its first line")
-		return nil
-	}
-	fmt.Fprintf(runs, "loop\t%s\n", cmp.Or(head.Label, "(no label)"))
-	fmt.Fprintf(runs, "results\t%s\n", cmp.Or(head.Result, "(none: it keeps what is done)"))
-	if head.Keys != 0 {
-		fmt.Fprintf(runs, "keys\tfingerprint %x\n", head.Keys)
-	}
-	fmt.Fprintf(runs, "done\t%d of %d items, %d bytes in %d records\n", len(done)-len(missing(done)), len(done), bytes, batches)
-	if left := missing(done); len(left) > 0 {
-		fmt.Fprintf(runs, "left\t%s\n", ranges(left))
-	}
-	if extent.Torn > 0 {
-		fmt.Fprintf(runs, "torn\t%d bytes at the end, which the next run will cut off\n", extent.Torn)
-	}
-	return runs.Flush()
+	slices.Sort(c.done)
+	c.done = slices.Compact(c.done)
+	return c.show(w, extent.Torn)
 }
 
-func missing(done []bool) (indices []int) {
-	for i, d := range done {
-		if !d {
-			indices = append(indices, i)
-		}
-	}
-	return indices
+// contents is what is in a journal.
+type contents struct {
+	head           *journal.Header
+	runs           []journal.Run
+	done           []int // ascending
+	batches, bytes int
 }
 
-// ranges writes ascending numbers as 1, 4-9, 12; of many, the first.
-func ranges(numbers []int) string {
+func (c *contents) show(w io.Writer, torn int64) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	if c.head == nil {
+		fmt.Fprintln(t, "it is empty: no run has got as far as its first line")
+	} else {
+		c.showJob(t)
+	}
+	if torn > 0 {
+		fmt.Fprintf(t, "torn\t%d bytes at the end, which the next run will cut off\n", torn)
+	}
+	return t.Flush()
+}
+
+func (c *contents) showJob(w io.Writer) {
+	for n, r := range c.runs {
+		fmt.Fprintf(w, "run %d\t%s, %d ranks\n", n+1, r.Started.Local().Format(time.DateTime), r.Ranks)
+	}
+	fmt.Fprintf(w, "loop\t%s\n", cmp.Or(c.head.Label, "(no label)"))
+	fmt.Fprintf(w, "results\t%s\n", cmp.Or(c.head.Result, "(none: it keeps what is done)"))
+	if c.head.Keys != 0 {
+		fmt.Fprintf(w, "keys\tfingerprint %x\n", c.head.Keys)
+	}
+	fmt.Fprintf(w, "done\t%d of %d items, %d bytes in %d records\n", len(c.done), c.head.Items, c.bytes, c.batches)
+	if left := gaps(c.done, c.head.Items); left != "" {
+		fmt.Fprintf(w, "left\t%s\n", left)
+	}
+}
+
+// gaps writes which of the numbers up to n are not in done, which ascends, as 1,
+// 4-9, 12; of many gaps, the first.
+func gaps(done []int, n int) string {
 	const most = 10
 	var parts []string
-	for len(numbers) > 0 {
-		n := 1
-		for n < len(numbers) && numbers[n] == numbers[0]+n {
-			n++
+	next := 0
+	for _, i := range append(slices.Clip(done), n) {
+		switch {
+		case i <= next || len(parts) > most:
+		case len(parts) == most:
+			parts = append(parts, "...")
+		case i == next+1:
+			parts = append(parts, strconv.Itoa(next))
+		default:
+			parts = append(parts, fmt.Sprintf("%d-%d", next, i-1))
 		}
-		text := fmt.Sprint(numbers[0])
-		if n > 1 {
-			text += fmt.Sprint("-", numbers[n-1])
-		}
-		if parts = append(parts, text); len(parts) > most {
-			parts[most] = "..."
-			break
-		}
-		numbers = numbers[n:]
+		next = i + 1
 	}
 	return strings.Join(parts, ", ")
 }

@@ -10,13 +10,15 @@
 // Each record is, with integers in little-endian order:
 //
 //	 0  u64  length of the payload
-//	 8  u32  CRC-32C of the length and the payload
-//	12       payload: a byte that says what it is, and the rest
+//	 8  u32  CRC-32C of the length
+//	12  u32  CRC-32C of the payload
+//	16       payload: a byte that says what it is, and the rest
 //
 // What was killed or lost its machine in the middle of an append leaves a torn
-// record at the end. It is cut off when the journal is opened again; all records
-// before it are whole. One that is damaged with whole ones behind it is an error:
-// that is no torn end, and nothing is thrown away.
+// record at the end, with nothing whole behind it. It is cut off when the journal is
+// opened again; all records before it are whole. A broken record with a whole one
+// behind it is an error: that is no torn end, and nothing is thrown away. That the
+// length is vouched for by itself tells the two apart.
 //
 // Append writes at once, so that what it was given survives the end of the
 // process. The disk is told to keep it (fsync) within a second, and by Close: a

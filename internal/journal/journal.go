@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +10,9 @@ import (
 
 // File is what a journal is kept in.
 type File interface {
-	io.ReadWriteSeeker
+	io.ReaderAt
+	io.Writer
+	io.Seeker
 	io.Closer
 	Truncate(size int64) error
 	Sync() error
@@ -19,8 +20,11 @@ type File interface {
 
 // Journal is one that is open for appending. Any number of goroutines may use it.
 type Journal struct {
+	f    File
+	left int64         // by earlier runs, in bytes
+	disk chan struct{} // full while the disk is told to keep all; filled before mu is taken
+
 	mu     sync.Mutex
-	f      File
 	end    int64 // of the last whole record
 	buf    []byte
 	failed error       // why nothing more is written
@@ -35,17 +39,14 @@ const syncDelay = time.Second
 // open reads what is in f, which the Journal owns from now on, and makes ready for
 // a run. What is new in it is on the disk when open returns. torn is how many
 // bytes were cut off its end.
-func open(f File, h Header, run Run, replay func(Batch) error) (j *Journal, torn int64, err error) {
+func open(f File, h Header, run Run, visit func(Batch) error) (j *Journal, torn int64, err error) {
 	size, err := f.Seek(0, io.SeekEnd)
-	if err == nil {
-		_, err = f.Seek(0, io.SeekStart)
-	}
 	if err != nil {
 		return nil, 0, err
 	}
-	extent, err := Scan(bufio.NewReader(f), size, Visitor{
+	extent, err := Scan(f, size, Visitor{
 		Header: func(old Header) error { return h.sameJob(old) },
-		Batch:  replay,
+		Batch:  visit,
 	})
 	if err != nil {
 		return nil, 0, err
@@ -58,14 +59,14 @@ func open(f File, h Header, run Run, replay func(Batch) error) (j *Journal, torn
 	if _, err := f.Seek(extent.Whole, io.SeekStart); err != nil {
 		return nil, 0, err
 	}
-	j = &Journal{f: f, end: extent.Whole}
+	j = &Journal{f: f, left: extent.Whole, end: extent.Whole, disk: make(chan struct{}, 1)}
 	var b []byte
 	if extent.Whole == 0 {
 		b = appendJSON([]byte(magic), kindHeader, h)
 	}
 	err = j.write(appendJSON(b, kindRun, run))
 	if err == nil {
-		err = j.syncLocked()
+		err = f.Sync()
 	}
 	return j, extent.Torn, err
 }
@@ -130,23 +131,29 @@ func (j *Journal) write(b []byte) error {
 	return nil
 }
 
-// sync runs some time after an Append. Its error is the next Append's.
+// sync runs some time after an Append. Others go on meanwhile: a slow disk delays
+// nobody. Its error is the next Append's.
 func (j *Journal) sync() {
+	j.disk <- struct{}{}
+	defer func() { <-j.disk }()
+	j.mu.Lock()
+	due := j.dirty && !j.closed
+	j.dirty = false
+	j.mu.Unlock()
+	if !due {
+		return
+	}
+	err := j.f.Sync()
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.dirty && !j.closed {
-		j.failed = errors.Join(j.failed, j.syncLocked())
-	}
-}
-
-func (j *Journal) syncLocked() error {
-	j.dirty = false
-	return j.f.Sync()
+	j.failed = errors.Join(j.failed, err)
 }
 
 // Close has the disk keep all that was appended, and closes the file. It returns
-// the first error that the journal has met.
+// the first error that the journal has met. A second call returns the same.
 func (j *Journal) Close() error {
+	j.disk <- struct{}{}
+	defer func() { <-j.disk }()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.closed {
@@ -157,8 +164,27 @@ func (j *Journal) Close() error {
 		j.timer.Stop()
 	}
 	if j.dirty {
-		j.failed = errors.Join(j.failed, j.syncLocked())
+		j.failed = errors.Join(j.failed, j.f.Sync())
 	}
 	j.failed = errors.Join(j.failed, j.f.Close())
 	return j.failed
+}
+
+// Earlier reads what earlier runs have left in a journal. It is not safe for
+// concurrent use, but goes along with Append.
+type Earlier struct{ s *scanner }
+
+// Earlier returns a reader of what was there before this run, at its beginning.
+func (j *Journal) Earlier() *Earlier { return &Earlier{newScanner(j.f, j.left)} }
+
+// Next returns the next batch, which is the caller's, and io.EOF after the last one.
+func (e *Earlier) Next() (batch Batch, err error) {
+	got := false
+	for err == nil && !got {
+		err = e.s.next(Visitor{Batch: func(b Batch) error {
+			batch, got = b, true
+			return nil
+		}})
+	}
+	return batch, err
 }

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -21,21 +23,16 @@ var (
 // memory is a File that takes so many bytes and fails then, with what fits of the
 // last write in it.
 type memory struct {
-	data  []byte
-	at    int64
-	room  int64
-	syncs int
+	data []byte
+	at   int64
+	room int64
+	sync func() error // if it is not nil
 }
 
 var errFull = errors.New("no space left on device")
 
-func (m *memory) Read(b []byte) (int, error) {
-	if m.at >= int64(len(m.data)) {
-		return 0, io.EOF
-	}
-	n := copy(b, m.data[m.at:])
-	m.at += int64(n)
-	return n, nil
+func (m *memory) ReadAt(b []byte, at int64) (int, error) {
+	return bytes.NewReader(m.data).ReadAt(b, at)
 }
 
 func (m *memory) Write(b []byte) (int, error) {
@@ -56,8 +53,14 @@ func (m *memory) Seek(offset int64, whence int) (int64, error) {
 }
 
 func (m *memory) Truncate(n int64) error { m.data = m.data[:n]; return nil }
-func (m *memory) Sync() error            { m.syncs++; return nil }
 func (m *memory) Close() error           { return nil }
+
+func (m *memory) Sync() error {
+	if m.sync == nil {
+		return nil
+	}
+	return m.sync()
+}
 
 // batches are what the tests append: number k has k indices.
 func batchOf(k int) Batch {
@@ -82,17 +85,22 @@ func written(t *testing.T, n int) (data []byte, ends []int) {
 	return m.data, ends
 }
 
-// reopened opens data again, adds nothing, and returns what was replayed.
+// reopened opens data again, adds nothing, and returns what was there.
 func reopened(data []byte) (m *memory, got []Batch, torn int64, err error) {
 	m = &memory{data: bytes.Clone(data), room: 1 << 20}
-	_, torn, err = open(m, job, run, func(b Batch) error {
+	_, torn, err = open(m, job, run, collect(&got))
+	return m, got, torn, err
+}
+
+// collect returns a visitor's function that appends to got.
+func collect(got *[]Batch) func(Batch) error {
+	return func(b Batch) error {
 		if b.Indices == nil {
 			b.Indices = []int{}
 		}
-		got = append(got, b)
+		*got = append(*got, b)
 		return nil
-	})
-	return m, got, torn, err
+	}
 }
 
 func requireBatches(t *testing.T, n int, got []Batch) {
@@ -110,7 +118,6 @@ func TestReplay(t *testing.T) {
 	require.Zero(t, torn)
 	requireBatches(t, 10, got)
 	require.Equal(t, data, m.data[:len(data)])
-	require.Equal(t, 1, m.syncs)
 
 	runs := 0
 	_, err = Scan(bytes.NewReader(m.data), int64(len(m.data)), Visitor{
@@ -119,6 +126,25 @@ func TestReplay(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.Equal(t, 2, runs)
+}
+
+// What earlier runs have left is read while this one appends.
+func TestEarlier(t *testing.T) {
+	data, _ := written(t, 10)
+	m := &memory{data: data, room: 1 << 20}
+	j, _, err := open(m, job, run, nil)
+	require.NoError(t, err)
+	var got []Batch
+	for e := j.Earlier(); ; {
+		require.NoError(t, j.Append(batchOf(100)))
+		b, err := e.Next()
+		if err == io.EOF {
+			break
+		}
+		require.NoError(t, err)
+		require.NoError(t, collect(&got)(b))
+	}
+	requireBatches(t, 10, got)
 }
 
 // Wherever a journal was cut off: every record before that is there, and it goes
@@ -136,31 +162,61 @@ func TestTruncatedAtEveryByte(t *testing.T) {
 		require.NoError(t, err, "%d bytes", n)
 		requireBatches(t, whole, got)
 		require.LessOrEqual(t, torn, int64(n))
-		m, got, torn, err = reopened(m.data)
+		_, got, torn, err = reopened(m.data)
 		require.NoError(t, err, "%d bytes, again", n)
 		requireBatches(t, whole, got)
 		require.Zero(t, torn, "cut off already")
 	}
 }
 
-// Whichever byte is another one: what is replayed is what was there, or opening
-// fails and leaves the file alone.
-func TestFlippedAtEveryByte(t *testing.T) {
-	data, _ := written(t, 10)
-	refused := 0
+// Whichever bytes are others: the last record is cut off, and elsewhere opening
+// fails and leaves the file alone. Nothing whole is ever thrown away.
+func TestDamagedAtEveryByte(t *testing.T) {
+	data, ends := written(t, 10)
+	last := ends[len(ends)-2]
 	for n := range data {
-		flipped := bytes.Clone(data)
-		flipped[n] ^= 0x10
-		m, got, torn, err := reopened(flipped)
-		if err != nil {
-			refused++
-			require.Equal(t, flipped, m.data, "byte %d", n)
-			continue
+		for _, length := range []int{1, 50} {
+			other := bytes.Clone(data)
+			end := min(n+length, len(data))
+			for k := n; k < end; k++ {
+				other[k] ^= 0x10
+			}
+			m, got, torn, err := reopened(other)
+			if n >= last {
+				require.NoError(t, err, "byte %d", n)
+				requireBatches(t, 9, got)
+				require.Equal(t, len(data)-last, int(torn))
+				continue
+			}
+			if end > last && n > len(magic) {
+				continue // all that stands behind it is damaged too
+			}
+			require.Error(t, err, "bytes %d to %d", n, end)
+			require.Equal(t, other, m.data, "byte %d", n)
+			if n >= len(magic) {
+				require.ErrorContains(t, err, "it is damaged at byte ")
+			}
 		}
-		require.NotZero(t, torn, "byte %d", n)
-		requireBatches(t, len(got), got)
 	}
-	require.Greater(t, refused, len(data)/2)
+}
+
+// What a power failure may leave where the last second was: nothing whole, up to
+// the end.
+func TestEndOfNoise(t *testing.T) {
+	data, _ := written(t, 10)
+	noise := rand.NewChaCha8([32]byte{1})
+	for _, n := range []int{1, 15, 16, 17, 4096, 100_000} {
+		tail := make([]byte, n)
+		for _, random := range []bool{false, true} {
+			if random {
+				noise.Read(tail)
+			}
+			_, got, torn, err := reopened(append(bytes.Clone(data), tail...))
+			require.NoError(t, err)
+			requireBatches(t, 10, got)
+			require.Equal(t, n, int(torn))
+		}
+	}
 }
 
 // Wherever the disk is full: the error comes at once and stays, and what was
@@ -245,7 +301,7 @@ func TestFile(t *testing.T) {
 	require.Zero(t, extent.Torn)
 	require.Equal(t, []Batch{batchOf(4)}, got)
 	_, _, err = Open(path, job, run, nil)
-	require.ErrorContains(t, err, path+": another process has it open")
+	require.ErrorContains(t, err, path+": it is open already, in another job or another loop")
 
 	require.NoError(t, j.Close())
 	require.ErrorIs(t, j.Append(batchOf(4)), errClosed)
@@ -259,26 +315,57 @@ func TestUnwritable(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrNotExist)
 	_, _, err = Open(t.TempDir(), job, run, nil)
 	require.Error(t, err)
+	_, _, err = Open(os.DevNull, job, run, nil)
+	require.ErrorContains(t, err, "it is not a regular file")
 }
 
-// The disk is told in time, once for many appends.
+// The disk is told a second after the first of many appends, and by Close.
 func TestSync(t *testing.T) {
-	m := &memory{room: 1 << 20}
-	j, _, err := open(m, job, run, nil)
-	require.NoError(t, err)
-	for k := range 100 {
-		require.NoError(t, j.Append(batchOf(k)))
-	}
-	syncs := func() int {
-		j.mu.Lock()
-		defer j.mu.Unlock()
-		return m.syncs
-	}
-	require.Less(t, syncs(), 50)
-	before := syncs()
-	require.NoError(t, j.Append(batchOf(1)))
-	require.Eventually(t, func() bool { return syncs() > before }, time.Minute, 10*time.Millisecond)
-	require.NoError(t, j.Close())
+	synctest.Test(t, func(t *testing.T) {
+		syncs := 0
+		j, _, err := open(&memory{room: 1 << 20, sync: func() error { syncs++; return nil }}, job, run, nil)
+		require.NoError(t, err)
+		require.Equal(t, 1, syncs)
+		for k := range 100 {
+			require.NoError(t, j.Append(batchOf(k)))
+			time.Sleep(syncDelay / 200)
+		}
+		require.Equal(t, 1, syncs)
+		time.Sleep(syncDelay)
+		require.Equal(t, 2, syncs)
+		time.Sleep(10 * syncDelay)
+		require.Equal(t, 2, syncs, "nothing is new")
+		require.NoError(t, j.Append(batchOf(1)))
+		require.NoError(t, j.Close())
+		require.Equal(t, 3, syncs)
+		require.NoError(t, j.Close())
+		require.Equal(t, 3, syncs)
+	})
+}
+
+// While the disk takes its time, others append. What it says is the next Append's
+// error, and Close's.
+func TestSlowDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := false
+		j, _, err := open(&memory{room: 1 << 20, sync: func() error {
+			if slow {
+				time.Sleep(time.Hour)
+				return errFull
+			}
+			return nil
+		}}, job, run, nil)
+		require.NoError(t, err)
+		slow = true
+		start := time.Now()
+		require.NoError(t, j.Append(batchOf(1)))
+		time.Sleep(2 * syncDelay) // the disk is at it
+		require.NoError(t, j.Append(batchOf(2)))
+		require.Equal(t, 2*syncDelay, time.Since(start))
+		time.Sleep(2 * time.Hour)
+		require.ErrorIs(t, j.Append(batchOf(3)), errFull)
+		require.ErrorIs(t, j.Close(), errFull)
+	})
 }
 
 // Nothing that a file may hold makes Scan fail in another way than by an error, and

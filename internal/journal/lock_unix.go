@@ -22,9 +22,12 @@ func lock(f *os.File) error {
 	return err
 }
 
-// syncFolder puts the name of a new file on the disk.
+// syncFolder puts the name of a new file on the disk, if the folder can be read.
 func syncFolder(dir string) error {
 	d, err := os.Open(dir)
+	if errors.Is(err, os.ErrPermission) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

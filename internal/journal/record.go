@@ -16,7 +16,7 @@ const magic = "dlp journal 1\n"
 
 // Header says which job a journal belongs to.
 type Header struct {
-	Items  int    `json:"items"`  // n; -1 if nobody knows it beforehand
+	Items  int    `json:"items"`  // n
 	Keys   uint64 `json:"keys"`   // fingerprint of the items' names, 0 for none
 	Label  string `json:"label"`  // of the loop
 	Result string `json:"result"` // type of the results, "" for none
@@ -33,7 +33,7 @@ type Run struct {
 type Batch struct {
 	Run     int // filled in by reading: 1 for the first
 	Rank    int
-	Indices []int
+	Indices []int // none is negative
 	Body    []byte
 }
 
@@ -44,7 +44,7 @@ const (
 	kindBatch  = 'b' // rank, number of indices, indices, all as uvarints; the body
 )
 
-const frameLen = 12
+const frameLen = 16
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -52,14 +52,11 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 func appendRecord(b []byte, put func(b []byte) []byte) []byte {
 	start := len(b)
 	b = put(append(b, make([]byte, frameLen)...))
-	frame := b[start:]
-	binary.LittleEndian.PutUint64(frame, uint64(len(frame)-frameLen))
-	binary.LittleEndian.PutUint32(frame[8:], checksum(frame))
+	frame, payload := b[start:start+frameLen], b[start+frameLen:]
+	binary.LittleEndian.PutUint64(frame, uint64(len(payload)))
+	binary.LittleEndian.PutUint32(frame[8:], crc32.Checksum(frame[:8], castagnoli))
+	binary.LittleEndian.PutUint32(frame[12:], crc32.Checksum(payload, castagnoli))
 	return b
-}
-
-func checksum(frame []byte) uint32 {
-	return crc32.Update(crc32.Checksum(frame[:8], castagnoli), castagnoli, frame[frameLen:])
 }
 
 // appendJSON appends a record of a kind that is JSON.
@@ -117,35 +114,46 @@ func parseJSON(b []byte, v any) error {
 	return nil
 }
 
-// errTorn is what readRecord finds where nobody has finished writing.
-var errTorn = errors.New("torn")
-
-// errDamaged is a record that does not match its checksum.
-var errDamaged = errors.New("damaged")
+var (
+	// errTorn is what readRecord finds where nobody has finished writing.
+	errTorn = errors.New("torn")
+	// errDamaged is a record that does not match its checksums.
+	errDamaged = errors.New("damaged")
+)
 
 // readRecord reads the record at the beginning of r, which has left bytes, and
-// returns its payload. At the end it is io.EOF.
-func readRecord(r io.Reader, left int64) ([]byte, error) {
-	if left == 0 {
-		return nil, io.EOF
+// returns its payload. At the end it is io.EOF. size is how much of r it has read.
+func readRecord(r io.Reader, left int64) (payload []byte, size int64, err error) {
+	switch {
+	case left == 0:
+		return nil, 0, io.EOF
+	case left < frameLen:
+		return nil, 0, errTorn
 	}
-	if left < frameLen {
-		return nil, errTorn
+	var frame [frameLen]byte
+	if _, err := io.ReadFull(r, frame[:]); err != nil {
+		return nil, 0, err
 	}
-	frame := make([]byte, frameLen)
-	if _, err := io.ReadFull(r, frame); err != nil {
-		return nil, err
+	n, ok := lengthOf(frame[:])
+	switch {
+	case !ok:
+		return nil, frameLen, errDamaged
+	case n > left-frameLen:
+		return nil, frameLen, errTorn
 	}
-	n := binary.LittleEndian.Uint64(frame)
-	if n > uint64(left-frameLen) {
-		return nil, errTorn
+	payload = make([]byte, n)
+	if _, err := io.ReadFull(r, payload); err != nil {
+		return nil, 0, err
 	}
-	frame = append(frame, make([]byte, n)...)
-	if _, err := io.ReadFull(r, frame[frameLen:]); err != nil {
-		return nil, err
+	if n == 0 || binary.LittleEndian.Uint32(frame[12:]) != crc32.Checksum(payload, castagnoli) {
+		return nil, frameLen + n, errDamaged
 	}
-	if binary.LittleEndian.Uint32(frame[8:]) != checksum(frame) || n == 0 {
-		return frame[frameLen:], errDamaged
-	}
-	return frame[frameLen:], nil
+	return payload, frameLen + n, nil
+}
+
+// lengthOf returns the length of the payload that frame begins, if frame is whole.
+func lengthOf(frame []byte) (n int64, ok bool) {
+	v := binary.LittleEndian.Uint64(frame)
+	ok = binary.LittleEndian.Uint32(frame[8:]) == crc32.Checksum(frame[:8], castagnoli)
+	return int64(v), ok && v <= math.MaxInt64
 }

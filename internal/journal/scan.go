@@ -25,22 +25,70 @@ type Extent struct {
 // no journal, it is damaged before its end, reading fails, or those of v. An empty
 // one, or one whose very first record is torn, has no Header, and an Extent of 0
 // whole bytes.
-func Scan(r io.Reader, size int64, v Visitor) (Extent, error) {
-	s := scanner{r: bufio.NewReaderSize(r, 1<<20), size: size, visitor: v}
-	err := s.scan()
-	return Extent{Whole: s.at, Torn: size - s.at}, err
+func Scan(r io.ReaderAt, size int64, v Visitor) (Extent, error) {
+	s := newScanner(r, size)
+	for {
+		err := s.next(v)
+		if err == io.EOF {
+			err = nil
+		} else if err == nil {
+			continue
+		}
+		return Extent{Whole: s.whole, Torn: size - s.whole}, err
+	}
 }
 
+// A scanner reads one record after the other.
 type scanner struct {
-	r       *bufio.Reader
-	size    int64
-	at      int64 // end of the last whole record
-	visitor Visitor
-	records int
-	runs    int
+	file  io.ReaderAt
+	r     *bufio.Reader // of file
+	size  int64
+	at    int64 // what r has read
+	whole int64 // end of the last whole record
+	runs  int
 }
 
-func (s *scanner) scan() error {
+func newScanner(file io.ReaderAt, size int64) *scanner {
+	return &scanner{file: file, r: buffered(file, 0, size), size: size}
+}
+
+// buffered reads file from byte at up to byte end.
+func buffered(file io.ReaderAt, at, end int64) *bufio.Reader {
+	return bufio.NewReaderSize(io.NewSectionReader(file, at, end-at), int(min(end-at, 1<<20)))
+}
+
+// next reads a record and shows it to v. It returns io.EOF when there is no whole
+// one any more.
+func (s *scanner) next(v Visitor) error {
+	if s.at == 0 {
+		if err := s.begin(); err != nil {
+			return err
+		}
+	}
+	begin := s.at
+	payload, size, err := readRecord(s.r, s.size-s.at)
+	s.at += size
+	switch err {
+	case nil:
+	case errTorn:
+		return io.EOF
+	case errDamaged:
+		return s.damaged(begin)
+	default:
+		return err
+	}
+	if err := s.visit(payload, v); err != nil {
+		if errors.Is(err, errRecord) {
+			err = fmt.Errorf("the record at byte %d: %w", begin, err)
+		}
+		return err
+	}
+	s.whole = s.at
+	return nil
+}
+
+// begin reads the line that names the format, or as much of it as there is.
+func (s *scanner) begin() error {
 	first := make([]byte, min(int64(len(magic)), s.size))
 	if _, err := io.ReadFull(s.r, first); err != nil {
 		return err
@@ -48,55 +96,50 @@ func (s *scanner) scan() error {
 	if string(first) != magic[:len(first)] {
 		return errors.New("it is no journal; name another file")
 	}
-	begin := int64(len(first))
-	for {
-		payload, err := readRecord(s.r, s.size-begin)
-		switch {
-		case err == io.EOF || err == errTorn:
-			return nil
-		case err == errDamaged:
-			return s.damaged(begin, begin+frameLen+int64(len(payload)))
-		case err != nil:
-			return err
-		}
-		if err := s.visit(payload); err != nil {
-			if errors.Is(err, errRecord) {
-				err = fmt.Errorf("the record at byte %d: %w", begin, err)
-			}
-			return err
-		}
-		begin += frameLen + int64(len(payload))
-		s.at = begin
-		s.records++
-	}
+	s.at = int64(len(first))
+	return nil
 }
 
-// damaged decides what a record is that does not match its checksum: torn, if
-// nothing whole stands behind it.
-func (s *scanner) damaged(begin, end int64) error {
-	if _, err := readRecord(s.r, s.size-end); err != nil {
-		return nil
+// damaged decides what the record at begin is, which does not match its checksums:
+// torn, if nothing whole stands behind it. After a power failure the end of a file
+// may be anything.
+func (s *scanner) damaged(begin int64) error {
+	behind := buffered(s.file, begin+1, s.size)
+	for at := begin + 1; at+frameLen <= s.size; at++ {
+		frame, err := behind.Peek(frameLen)
+		if err != nil {
+			return err
+		}
+		if _, ok := lengthOf(frame); ok && s.isRecord(at) {
+			return fmt.Errorf("it is damaged at byte %d, and goes on at byte %d; restore it from a copy, or cut it off (truncate -s %d) to do the rest again", begin, at, begin)
+		}
+		behind.Discard(1) // which Peek has shown to be there
 	}
-	return fmt.Errorf("it is damaged at byte %d, and goes on behind that; restore it, or cut it off there and lose the rest", begin)
+	return io.EOF
 }
 
-func (s *scanner) visit(payload []byte) error {
+func (s *scanner) isRecord(at int64) bool {
+	_, _, err := readRecord(io.NewSectionReader(s.file, at, s.size-at), s.size-at)
+	return err == nil
+}
+
+func (s *scanner) visit(payload []byte, v Visitor) error {
 	kind, rest := payload[0], payload[1:]
-	if (kind == kindHeader) != (s.records == 0) {
+	if (kind == kindHeader) != (s.whole == 0) {
 		return fmt.Errorf("%w: a header must come first, and once", errRecord)
 	}
 	switch kind {
 	case kindHeader:
-		return visit(rest, parseHeader, s.visitor.Header)
+		return visit(rest, parseHeader, v.Header)
 	case kindRun:
 		s.runs++
-		return visit(rest, parseRun, s.visitor.Run)
+		return visit(rest, parseRun, v.Run)
 	case kindBatch:
 		return visit(rest, func(b []byte) (Batch, error) {
 			batch, err := parseBatch(b)
 			batch.Run = s.runs
 			return batch, err
-		}, s.visitor.Batch)
+		}, v.Batch)
 	}
 	return fmt.Errorf("%w: it is of kind %q, which this version does not know", errRecord, kind)
 }
