@@ -20,6 +20,15 @@ var ErrIncomplete = errors.New("items are left")
 // index at which they differ.
 var ErrDisagree = errors.New("ranks disagree")
 
+// errStopped is wrapped by the error of a loop that has stopped early: it is both of
+// these, on every rank.
+var errStopped error = stopped{}
+
+type stopped struct{}
+
+func (stopped) Error() string   { return "incomplete" }
+func (stopped) Unwrap() []error { return []error{ErrIncomplete, mpi.ErrStopped} }
+
 // A TaskError says that the work on an item failed. All ranks get it. At the
 // rank where the item failed, Unwrap returns the very error; on others, Err has
 // its text only.
@@ -91,7 +100,7 @@ const (
 )
 
 // sentinels are the errors that errors.Is finds on every rank.
-var sentinels = []error{nil, ErrIncomplete, ErrDisagree, context.Canceled, context.DeadlineExceeded, mpi.ErrAborted, mpi.ErrFinalized}
+var sentinels = []error{nil, ErrIncomplete, ErrDisagree, context.Canceled, context.DeadlineExceeded, mpi.ErrAborted, mpi.ErrFinalized, errStopped}
 
 // newVerdict returns the verdict of a loop that ended with err, with failures if
 // it was they that ended it.

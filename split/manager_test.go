@@ -11,6 +11,8 @@ import (
 	"unsafe"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/dlprun/dlp/mpi"
 )
 
 // A drive leads a manager through events by hand, and keeps what ranks are told.
@@ -324,6 +326,76 @@ func TestManagerProgress(t *testing.T) {
 	require.Equal(t, snapshot{done: 2, items: 10, ranks: 3, busy: 2}, d.progress())
 }
 
+// Nothing is handed out after a stop, and the loop ends when what was is done.
+func TestManagerStops(t *testing.T) {
+	m := newManager(newConfig("Managed", 10, []Option{Chunk(3)}), 2)
+	m.hello(0, hello{items: 10})
+	m.hello(1, hello{items: 10})
+	m.report(0, &report{want: now})
+	require.Equal(t, []span{{0, 3}}, m.take()[0].grant.spans)
+	m.stop()
+	m.report(1, &report{want: now})
+	require.Empty(t, m.take())
+	m.report(0, &report{want: early, done: 2})
+	require.Empty(t, m.take()[0].grant.spans, "an answer, but nothing in it")
+	m.report(0, &report{want: now, done: 1})
+	end := m.take()
+	require.Len(t, end, 2)
+	require.EqualError(t, end[0].err, "split: Managed: incomplete: 3 of 10 items are done; no journal keeps them")
+	for _, kind := range []error{ErrIncomplete, mpi.ErrStopped} {
+		require.ErrorIs(t, end[0].err, kind)
+		require.ErrorIs(t, end[1].end.err(), kind, "on the other rank")
+	}
+}
+
+// What ranks have taken from a board before it stops is waited for.
+func TestManagerStopsABoard(t *testing.T) {
+	m := newManager(newConfig("Map", 10, []Option{Chunk(4)}), 1)
+	words := make([]uint64, boardSize(1)/8)
+	b := boardOf(unsafe.Slice((*byte)(unsafe.Pointer(&words[0])), 8*len(words)), 10)
+	m.share(b, "", []int{0})
+	m.hello(0, hello{items: 10})
+	require.Equal(t, span{0, 4}, b.add(4))
+	m.stop()
+	require.Zero(t, b.add(4).len())
+	require.False(t, m.over)
+	m.report(0, &report{indices: []int{0, 1, 2}})
+	require.False(t, m.over)
+	m.report(0, &report{indices: []int{3}})
+	require.True(t, m.over)
+	require.ErrorContains(t, m.err, "incomplete: 4 of 10 items are done")
+}
+
+// No more goes out than fits into the time that is left, reckoned by the mean.
+func TestManagerWatchesTheClock(t *testing.T) {
+	m := newManager(newConfig("Managed", 1000, []Option{Chunk(50)}), 1)
+	m.hello(0, hello{items: 1000})
+	granted := func(r report) int {
+		m.report(0, &r)
+		n := 0
+		for _, d := range m.take() {
+			n += countSpans(d.grant.spans)
+		}
+		return n
+	}
+	m.clock(time.Hour)
+	require.Equal(t, 50, granted(report{want: now}), "nothing is known yet")
+	m.clock(100 * time.Second)
+	require.Equal(t, 10, granted(report{want: now, done: 50, busy: 500 * time.Second}))
+	m.clock(11 * time.Second)
+	require.Equal(t, 1, granted(report{want: now, done: 10, busy: 100 * time.Second}))
+	m.clock(9 * time.Second)
+	require.False(t, m.over, "an item is still in hand")
+	require.Zero(t, granted(report{want: now, done: 1, busy: 10 * time.Second}))
+	require.ErrorContains(t, m.err, "incomplete: 61 of 1000 items are done")
+
+	m = newManager(newConfig("Managed", 1000, nil), 1)
+	m.hello(0, hello{items: 1000})
+	granted(report{want: now})
+	m.clock(0)
+	require.ErrorIs(t, m.err, mpi.ErrStopped, "in hand or not")
+}
+
 // A world is a model of ranks that do everything that ranks may do, in any
 // order: their messages take their time, but keep their order.
 type world struct {
@@ -458,7 +530,9 @@ func (w *world) step(rank int) {
 			w.work(rank, k)
 		}
 	case 5: // the root's loop takes a result
-		w.consume()
+		if w.consume(); w.r.IntN(500) == 0 {
+			w.m.stop()
+		}
 	}
 	for _, d := range w.m.take() {
 		d.grant.spans = append([]span(nil), d.grant.spans...)
@@ -585,6 +659,9 @@ func (w *world) draw(k *modelRank) bool {
 func (w *world) check() {
 	if w.m.err != nil {
 		require.ErrorIs(w.t, w.m.err, ErrIncomplete)
+		if w.m.stopping && w.m.orderly {
+			require.Len(w.t, w.did, w.m.done, "what ranks had when it stopped was done")
+		}
 		return
 	}
 	require.Len(w.t, w.did, w.length)

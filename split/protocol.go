@@ -13,6 +13,7 @@ import (
 //	to the manager    hello   when a rank calls the loop
 //	                  report  what is done; asks for more; the last one says that it leaves
 //	                  differs the answer to query
+//	                  stop    the rank was asked to come to an end
 //	to a rank         grant   indices to work on
 //	                  query   hashes of the keys, to find the first that differs
 //	                  end     the last message, well or with an error
@@ -25,6 +26,7 @@ const (
 	kindGrant
 	kindQuery
 	kindEnd
+	kindStop
 )
 
 var errMalformed = errors.New("split: malformed message; do all ranks run the same program?")

@@ -59,6 +59,7 @@ type queue struct {
 	early  int    // how many of gone are still ahead of next
 	board  *board // what stands for next, if ranks take from the queue by themselves
 	popped int    // with board only: indices of it that went out through pop and take
+	sealed bool   // with board only: it is closed, and next stands for it
 }
 
 func newQueue(n int, order []int) queue {
@@ -81,10 +82,17 @@ func (q *queue) left() int { return q.n - q.out() - q.early + countSpans(q.back)
 
 // out is how many positions went out, not counting what came back.
 func (q *queue) out() int {
-	if q.board != nil {
+	if q.board != nil && !q.sealed {
 		return q.board.out()
 	}
 	return q.next
+}
+
+// seal keeps ranks from taking indices from the board. Nothing is popped any more.
+func (q *queue) seal() {
+	if q.board != nil && !q.sealed {
+		q.next, q.sealed = q.board.close(), true
+	}
 }
 
 // drawn is how many indices ranks have taken from the board by themselves.
@@ -92,7 +100,7 @@ func (q *queue) drawn() int {
 	if q.board == nil {
 		return 0
 	}
-	return q.board.out() - q.popped
+	return q.out() - q.popped
 }
 
 // pop moves k indices, or all if there are fewer, from q to spans.

@@ -49,7 +49,7 @@ func TestQueueLosesNothing(t *testing.T) {
 		never := map[int]bool{} // not in it
 		if seed%2 == 0 {
 			order = r.Perm(n)
-			for range r.IntN(n + 1) * int(seed%4) / 2 {
+			for range r.IntN(n+1) * int(seed%4) / 2 {
 				never[order[0]] = true
 				order = order[1:]
 			}

@@ -2,6 +2,7 @@ package split
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,6 +32,9 @@ type server struct {
 	shared  *mpi.SharedMemory // of the board, if other ranks may use it
 	users   atomic.Int32      // of shared and keep: run, and rank 0's own part
 	unwatch func() bool       // of ctx, for stop
+	last    time.Time         // when items should be done; zero: there is no hurry
+	clock   *time.Timer       // looks at last
+	onOver  func()
 
 	posting sync.Mutex // held while letters are sent, so that they keep their order
 }
@@ -69,6 +73,7 @@ func newServer(ctx context.Context, comm *mpi.Comm, cfg *config, hand *hand, sin
 		s.loan = borrowProcessor()
 	}
 	s.unwatch = context.AfterFunc(ctx, s.stop)
+	s.startClock()
 	s.mu.Unlock()
 	switch {
 	case problem != nil:
@@ -114,6 +119,15 @@ func (s *server) share() {
 	s.hand.offered(newDrawer(s.m.todo.board, *s.m.seats[0].offer, size))
 }
 
+// whenOver has f called when the loop is over, or now if it is.
+func (s *server) whenOver(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.onOver = f; s.closed {
+		f()
+	}
+}
+
 // done says that a user of the board and the journal is done with them.
 func (s *server) done() {
 	if s.users.Add(-1) > 0 {
@@ -127,6 +141,10 @@ func (s *server) done() {
 
 // stop is called when the caller's ctx has ended.
 func (s *server) stop() {
+	if errors.Is(context.Cause(s.ctx), mpi.ErrStopped) {
+		s.event((*manager).expire)
+		return
+	}
 	s.end(s.cfg.errorf("rank 0 stopped: %w", context.Cause(s.ctx)))
 }
 
@@ -181,6 +199,8 @@ func (s *server) receive(rank int, b []byte) error {
 			return err
 		}
 		s.event(func(m *manager) { m.differs(rank, index, key) })
+	case kindStop:
+		s.event((*manager).stop)
 	default:
 		return errMalformed
 	}
@@ -195,6 +215,9 @@ func (s *server) reportOf(rank int, r *report) {
 	}
 	if s.sink != nil && !s.m.over && len(r.indices)+len(r.failures) > 0 {
 		s.sink(rank, r)
+	}
+	if !s.last.IsZero() {
+		s.m.clock(time.Until(s.last))
 	}
 	s.m.report(rank, r)
 	if problem = s.keep.append(rank, indicesOf(s.m.fresh), nil); problem != nil {
@@ -226,9 +249,15 @@ func (s *server) act() {
 	if s.m.over && !s.closed {
 		s.closed = true
 		s.unwatch()
+		if s.clock != nil {
+			s.clock.Stop()
+		}
 		s.loan.giveBack()
 		s.meter.stop(s.m.progress())
 		close(s.over)
+		if s.onOver != nil {
+			s.onOver()
+		}
 	}
 	for _, d := range s.m.take() {
 		switch {

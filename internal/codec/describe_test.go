@@ -9,8 +9,8 @@ import (
 
 type (
 	kelvin float64
-	labels  map[string]kelvin
-	leaf    struct {
+	labels map[string]kelvin
+	leaf   struct {
 		At    time.Time
 		Heat  kelvin
 		Names []labels

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -322,24 +323,24 @@ func TestUnwritable(t *testing.T) {
 // The disk is told a second after the first of many appends, and by Close.
 func TestSync(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		syncs := 0
-		j, _, err := open(&memory{room: 1 << 20, sync: func() error { syncs++; return nil }}, job, run, nil)
+		var syncs atomic.Int32
+		j, _, err := open(&memory{room: 1 << 20, sync: func() error { syncs.Add(1); return nil }}, job, run, nil)
 		require.NoError(t, err)
-		require.Equal(t, 1, syncs)
+		require.EqualValues(t, 1, syncs.Load())
 		for k := range 100 {
 			require.NoError(t, j.Append(batchOf(k)))
 			time.Sleep(syncDelay / 200)
 		}
-		require.Equal(t, 1, syncs)
+		require.EqualValues(t, 1, syncs.Load())
 		time.Sleep(syncDelay)
-		require.Equal(t, 2, syncs)
+		require.EqualValues(t, 2, syncs.Load())
 		time.Sleep(10 * syncDelay)
-		require.Equal(t, 2, syncs, "nothing is new")
+		require.EqualValues(t, 2, syncs.Load(), "nothing is new")
 		require.NoError(t, j.Append(batchOf(1)))
 		require.NoError(t, j.Close())
-		require.Equal(t, 3, syncs)
+		require.EqualValues(t, 3, syncs.Load())
 		require.NoError(t, j.Close())
-		require.Equal(t, 3, syncs)
+		require.EqualValues(t, 3, syncs.Load())
 	})
 }
 
@@ -347,16 +348,16 @@ func TestSync(t *testing.T) {
 // error, and Close's.
 func TestSlowDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		slow := false
+		var slow atomic.Bool
 		j, _, err := open(&memory{room: 1 << 20, sync: func() error {
-			if slow {
+			if slow.Load() {
 				time.Sleep(time.Hour)
 				return errFull
 			}
 			return nil
 		}}, job, run, nil)
 		require.NoError(t, err)
-		slow = true
+		slow.Store(true)
 		start := time.Now()
 		require.NoError(t, j.Append(batchOf(1)))
 		time.Sleep(2 * syncDelay) // the disk is at it

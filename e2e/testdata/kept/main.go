@@ -48,8 +48,12 @@ func main() {
 			if info.Size() > 7**limit {
 				<-ctx.Done()
 			}
-			time.Sleep(*each)
-			return result(i, *size), nil
+			select {
+			case <-time.After(*each):
+				return result(i, *size), nil
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
 		}, split.Journal(flag.Arg(0)), split.Chunk(1))
 		if err != nil || !world.IsRoot() {
 			return err
