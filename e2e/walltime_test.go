@@ -78,14 +78,14 @@ func TestSignalledToStop(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGUSR1, syscall.SIGTERM} {
 		for _, ranks := range []int{1, 3} {
 			t.Run(fmt.Sprint(sig, " ", ranks), func(t *testing.T) {
-				j := newJob(t, "-n", "400", "-each", "20ms")
+				j := newJob(t, "-n", "150", "-each", "20ms")
 				var stderr bytes.Buffer
-				c := j.startUntil(ranks, 10, 400, &stderr)
+				c := j.startUntil(ranks, 10, 150, &stderr)
 				require.NoError(t, c.Process.Signal(sig))
 				c.Wait()
 				j.requireStopped(c.ProcessState.ExitCode(), stderr.String(), 0)
-				j.requireDone(2, 400)
-				require.Len(t, j.lines(), 400)
+				j.requireDone(2, 150)
+				require.Len(t, j.lines(), 150)
 			})
 		}
 	}

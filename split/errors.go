@@ -12,7 +12,8 @@ import (
 )
 
 // ErrIncomplete is what an error wraps when a loop ended with items not done
-// because it was left: by every rank of a Managed, or by the root of a Map.
+// because it was left: by every rank of a Managed, or by the root of a Map. With
+// mpi.ErrStopped beside it, the job was asked to come to an end, or its time was over.
 var ErrIncomplete = errors.New("items are left")
 
 // ErrDisagree is what an error wraps when ranks called a loop with different
