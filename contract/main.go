@@ -57,6 +57,7 @@ var (
 	_ func(*mpi.Comm, context.Context) error                                                     = (*mpi.Comm).Finalize
 	_ func(*mpi.Comm, int, string)                                                               = (*mpi.Comm).Abort
 	_ func(*mpi.Comm) string                                                                     = (*mpi.Comm).Backend
+	_ func(*mpi.Comm)                                                                            = (*mpi.Comm).Stop
 	_ func(context.Context, *mpi.Comm, int, ...split.Option) *split.Loop                         = split.Managed
 	_ func(*split.Loop) iter.Seq[int]                                                            = (*split.Loop).All
 	_ func(context.Context, *mpi.Comm, iter.Seq[string], ...split.Option) *split.SeqLoop[string] = split.ManagedSeq[string]
@@ -72,7 +73,7 @@ var (
 	_ error                                                                                      = (*mpi.RankError)(nil)
 	_ error                                                                                      = (*mpi.MismatchError)(nil)
 	_ error                                                                                      = (*split.TaskError)(nil)
-	_                                                                                            = []error{mpi.ErrAborted, mpi.ErrFinalized, mpi.ErrTruncated}
+	_                                                                                            = []error{mpi.ErrAborted, mpi.ErrFinalized, mpi.ErrTruncated, mpi.ErrStopped}
 	_                                                                                            = mpi.RankError{Rank: 0, Host: "", Op: "", Err: nil}
 	_                                                                                            = split.TaskError{Index: 0, Key: "", Rank: 0, Host: "", Attempts: 0, Err: nil, Stack: nil}
 )
@@ -239,7 +240,19 @@ func mapped(ctx context.Context, c *mpi.Comm) error {
 	if err := unordered.Err(); err != nil {
 		return err
 	}
-	all, err := split.Collect(ctx, c, 5, double)
+	dir, err := mpi.OnRoot(ctx, c, func(context.Context) (string, error) { return os.MkdirTemp("", "contract") })
+	if err != nil {
+		return err
+	}
+	if c.IsRoot() {
+		defer os.RemoveAll(dir)
+	}
+	forget := c.OnStop(func() {})
+	forget()
+	if err := must(c.Deadline().IsZero() && mpi.StatusStopped == 75, "Deadline"); err != nil {
+		return err
+	}
+	all, err := split.Collect(ctx, c, 5, double, split.Journal(dir+"/journal"))
 	if err != nil {
 		return err
 	}

@@ -27,6 +27,7 @@ type job struct {
 	local     *localJob       // nil: ranks are processes
 	memory    memory          // that ranks share
 	library   library         // nil: no real MPI carries this job
+	stop      stopper
 	finalized atomic.Bool
 	told      atomic.Bool // the hub knows that and why this rank fails
 	released  atomic.Bool
@@ -79,7 +80,9 @@ func initJob(ctx context.Context, found launch.Job) (*Comm, error) {
 		fmt.Fprintln(os.Stderr, "dlp: "+found.Warning)
 	}
 	if found.Backend == "single" {
-		return single(), nil
+		c := single()
+		c.job.stop.deadline = found.Deadline
+		return c, nil
 	}
 	// A second more than the hub waits, which knows who is missing.
 	ctx, cancel := context.WithTimeoutCause(ctx, found.InitTimeout+time.Second, fmt.Errorf("not all ranks joined within %v (DLP_INIT_TIMEOUT)", found.InitTimeout))
@@ -92,6 +95,7 @@ func initJob(ctx context.Context, found launch.Job) (*Comm, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mpi: %w", err)
 	}
+	c.job.stop.deadline = found.Deadline
 	return c, nil
 }
 

@@ -83,8 +83,10 @@ func (b *board) take(i int) bool {
 	return int(w>>turnBits) == i && i < b.n && b.next.CompareAndSwap(w, uint64(i+1)<<turnBits|w&turnMask)
 }
 
-// close leaves nothing to take.
-func (b *board) close() { b.next.Store(uint64(b.n) << turnBits) }
+// close leaves nothing to take. It returns how many indices had been taken.
+func (b *board) close() (out int) {
+	return min(int(b.next.Swap(uint64(b.n)<<turnBits)>>turnBits), b.n)
+}
 
 // An offer is what a rank is told that may take from a board.
 type offer struct {

@@ -37,7 +37,7 @@ func (r *Results[R]) worker(ctx context.Context, crew *sync.WaitGroup) {
 		item = i
 		v, stack, err := r.attempt(ctx, i)
 		item = unknown
-		if err == nil && r.server != nil {
+		if err == nil && !r.posts {
 			v, err = clone.Clone(v)
 		}
 		if err != nil {
@@ -93,8 +93,8 @@ func (r *Results[R]) claim() (int, bool) {
 // ask sends what is done, and asks for more if w says so.
 func (r *Results[R]) ask(w want) {
 	var err error
-	if r.server == nil {
-		err = r.post.send(r.client, w)
+	if r.posts {
+		err = r.post.send(r.link, w)
 	} else if w != nothing {
 		err = r.server.report(&report{want: w})
 	}
@@ -110,7 +110,7 @@ func (r *Results[R]) finished(ctx context.Context, v R, done *report) {
 		return
 	}
 	i := done.indices[0]
-	if r.server != nil {
+	if !r.posts {
 		r.stock.add(i, v)
 		r.server.report(done)
 		return

@@ -34,6 +34,13 @@
 //		return measure(files[i])
 //	})
 //
+// # Jobs that are killed, or whose time is over
+//
+// With [Journal], what a loop has done is in a file, and the next run goes on from
+// there. When the job's time is nearly over, or a signal asks for it, a loop begins
+// nothing new, finishes what its ranks have in hand, and ends with an error that wraps
+// mpi.ErrStopped; mpi.Main then exits with mpi.StatusStopped.
+//
 // # What holds for all of them
 //
 // All ranks of the communicator call the same function, with the same n and the

@@ -12,13 +12,23 @@ import (
 )
 
 // ErrIncomplete is what an error wraps when a loop ended with items not done
-// because it was left: by every rank of a Managed, or by the root of a Map.
+// because it was left: by every rank of a Managed, or by the root of a Map. With
+// mpi.ErrStopped beside it, the job was asked to come to an end, or its time was over.
 var ErrIncomplete = errors.New("items are left")
 
 // ErrDisagree is what an error wraps when ranks called a loop with different
 // numbers of items or different keys. Its text names the ranks and the first
 // index at which they differ.
 var ErrDisagree = errors.New("ranks disagree")
+
+// errStopped is wrapped by the error of a loop that has stopped early: it is both of
+// these, on every rank.
+var errStopped error = stopped{}
+
+type stopped struct{}
+
+func (stopped) Error() string   { return "incomplete" }
+func (stopped) Unwrap() []error { return []error{ErrIncomplete, mpi.ErrStopped} }
 
 // A TaskError says that the work on an item failed. All ranks get it. At the
 // rank where the item failed, Unwrap returns the very error; on others, Err has
@@ -91,7 +101,7 @@ const (
 )
 
 // sentinels are the errors that errors.Is finds on every rank.
-var sentinels = []error{nil, ErrIncomplete, ErrDisagree, context.Canceled, context.DeadlineExceeded, mpi.ErrAborted, mpi.ErrFinalized}
+var sentinels = []error{nil, ErrIncomplete, ErrDisagree, context.Canceled, context.DeadlineExceeded, mpi.ErrAborted, mpi.ErrFinalized, errStopped}
 
 // newVerdict returns the verdict of a loop that ended with err, with failures if
 // it was they that ended it.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"os"
 	"slices"
 	"strings"
 
@@ -403,6 +404,45 @@ func ExampleWindow() {
 		return results.Err()
 	})
 	// Output: 0 1 4 9 16 25
+}
+
+// A run that ends early leaves its results in the journal; the next one, on another
+// number of ranks, does the rest.
+func ExampleJournal() {
+	dir, err := os.MkdirTemp("", "example")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	squares := func(ranks int, work func(ctx context.Context, i int) (int, error)) {
+		run(ranks, func(ctx context.Context, world *mpi.Comm) error {
+			all, err := split.Collect(ctx, world, 6, work, split.Journal(dir+"/squares.journal"), split.Progress(split.ProgressOff))
+			if world.IsRoot() {
+				fmt.Println(all, err != nil)
+			}
+			return nil
+		})
+	}
+	squares(1, func(_ context.Context, i int) (int, error) {
+		if i == 4 {
+			return 0, errors.New("the power is gone")
+		}
+		fmt.Println("item", i)
+		return i * i, nil
+	})
+	squares(2, func(_ context.Context, i int) (int, error) {
+		if i < 4 {
+			return 0, errors.New("this was done before")
+		}
+		return i * i, nil
+	})
+	// Output:
+	// item 0
+	// item 1
+	// item 2
+	// item 3
+	// [] true
+	// [0 1 4 9 16 25] false
 }
 
 func ExampleMaxFailures() {

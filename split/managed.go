@@ -188,6 +188,7 @@ func (l *Loop) account() {
 // finish leaves the loop, however its body ended.
 func (l *Loop) finish() {
 	if l.state == running {
+		l.pending.broke = l.working > 0
 		l.book()
 		l.account()
 	}

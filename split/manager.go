@@ -3,6 +3,7 @@ package split
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -33,7 +34,16 @@ type manager struct {
 	busy time.Duration // spent on them
 	cost time.Duration // of a request
 
-	ended   int // ManagedSeq: the rank that met the end
+	stopping bool          // nothing is handed out any more
+	orderly  bool          // with over: everything that was handed out has come back
+	left     time.Duration // until items should be done; 0: nobody knows
+	slack    time.Duration // that items in hand have beyond
+
+	ended  int    // ManagedSeq: the rank that met the end
+	before int    // of done, in earlier runs
+	kept   bool   // somebody wants to know what is done
+	fresh  []span // done since he was told
+
 	top     int // ManagedSeq: the index after the last one that is done
 	topRank int // and who did it
 
@@ -67,6 +77,7 @@ type seat struct {
 type report struct {
 	want    want
 	leave   bool          // this is the last report
+	broke   bool          // the rank left its loop in the last item of done
 	done    int           // so many of the first indices the rank holds are done
 	drawn   int           // so many indices of the board are done
 	back    []span        // indices of the board that the rank gives back
@@ -123,6 +134,31 @@ func newManager(cfg *config, ranks int) *manager {
 	}
 	m.todo = newQueue(m.n, cfg.turns())
 	return m
+}
+
+// resume books the items that earlier runs have done, before all events. kept says
+// that somebody wants to know what this one does.
+func (m *manager) resume(done []bool, kept bool) {
+	m.kept = kept
+	if !slices.Contains(done, true) {
+		return
+	}
+	order := m.cfg.turns()
+	if order == nil {
+		order = make([]int, m.n)
+		for i := range order {
+			order[i] = i
+		}
+	}
+	rest := make([]int, 0, len(order))
+	for _, i := range order {
+		if !done[i] {
+			rest = append(rest, i)
+		}
+	}
+	m.todo = newQueue(m.n, rest)
+	m.done = m.n - len(rest)
+	m.before = m.done
 }
 
 // share lets ranks take from b by themselves: ranks says which, by their place on
@@ -235,6 +271,9 @@ func (m *manager) account(rank int, r *report) {
 		m.end(m.strange(rank))
 		return
 	}
+	if n := len(m.fresh); r.broke && n > 0 {
+		m.fresh[n-1].hi--
+	}
 	for _, i := range r.indices {
 		if !m.remove(s, i) && !m.bookDrawn(1, nil) {
 			m.end(m.strange(rank))
@@ -274,6 +313,9 @@ func (m *manager) popDone(rank, k int) bool {
 		}
 		first := &s.held[used]
 		n := min(k, first.len())
+		if m.kept {
+			m.fresh = addSpan(m.fresh, span{first.lo, first.lo + n})
+		}
 		first.lo += n
 		k -= n
 		m.done += n
@@ -389,6 +431,44 @@ func (m *manager) consumed(k, needed int) {
 	}
 }
 
+// stop is the event that the job is to come to an end: nothing is handed out any
+// more, and the loop ends when all that ranks have is done.
+func (m *manager) stop() {
+	if m.over || m.stopping {
+		return
+	}
+	m.stopping = true
+	m.todo.seal()
+	m.settle()
+}
+
+// clock is the event that so much time is left. The loop stops when an item as long
+// as the mean of those so far would take longer.
+func (m *manager) clock(left time.Duration) {
+	switch {
+	case left <= -m.slack:
+		m.expire()
+	case m.outlook().mean > left || left <= 0:
+		m.stop()
+	default:
+		m.left = left
+	}
+}
+
+// expire is the event that there is no time to wait for what ranks have.
+func (m *manager) expire() { m.end(m.incomplete()) }
+
+func (m *manager) incomplete() error {
+	what := "run it again to go on"
+	if m.cfg.journal == "" {
+		what = "no journal keeps them"
+	}
+	if m.n == unknown {
+		return m.cfg.errorf("%w: %d items are done; %s", errStopped, m.done, what)
+	}
+	return m.cfg.errorf("%w: %d of %d items are done; %s", errStopped, m.done, m.n, what)
+}
+
 // end is the event that the loop is over, on all ranks: well, or with err.
 func (m *manager) end(err error) {
 	if m.over {
@@ -410,6 +490,9 @@ func (m *manager) settle() {
 	case m.n != unknown && m.done == m.n && m.greeted == len(m.seats) && m.doubts == 0:
 		m.complete = true
 		m.end(joinFailures(m.failures))
+	case m.stopping && m.held == 0 && m.drawn() == 0 && m.done != m.n:
+		m.orderly = true
+		m.expire()
 	case m.away == len(m.seats) && m.n == unknown:
 		m.end(nil) // nobody knows whether anything is left
 	case m.away == len(m.seats):
@@ -425,7 +508,7 @@ func (m *manager) dismiss(rank int) {
 	}
 	s.ended = true
 	how := byManager
-	if m.complete {
+	if m.complete || m.orderly {
 		how = complete
 	}
 	m.emit(decision{rank: rank, what: kindEnd, end: &m.verdict, err: m.err, how: how})
@@ -456,9 +539,9 @@ func (m *manager) answer(rank int, w want) bool {
 	s := &m.seats[rank]
 	g := grant{spans: s.grant[:0]}
 	o := m.outlook()
-	chunk := min(m.size(o), o.left)
+	chunk := min(m.size(o), o.left, m.fit(o))
 	switch room := m.room(); {
-	case chunk == 0:
+	case chunk == 0, m.stopping:
 	case room > 0:
 		chunk = min(chunk, ceilDiv(room, len(m.seats)))
 		g.spans = m.todo.pop(chunk, g.spans)
@@ -489,14 +572,22 @@ func (m *manager) answer(rank int, w want) bool {
 }
 
 func (m *manager) outlook() outlook {
-	o := outlook{items: m.n, ranks: len(m.seats), left: m.todo.left(), turn: m.turn, done: m.done, cost: m.cost}
+	o := outlook{items: m.n, ranks: len(m.seats), left: m.todo.left(), turn: m.turn, done: m.done - m.before, cost: m.cost}
 	if m.todo.board != nil {
 		o.turn = m.todo.board.turn()
 	}
-	if m.done > 0 {
-		o.mean = max(m.busy/time.Duration(m.done), 1)
+	if o.done > 0 {
+		o.mean = max(m.busy/time.Duration(o.done), 1)
 	}
 	return o
+}
+
+// fit is how many indices can be done in the time that is left.
+func (m *manager) fit(o outlook) int {
+	if m.left == 0 || o.mean == 0 {
+		return math.MaxInt
+	}
+	return max(int(m.left/o.mean), 1)
 }
 
 // size is how many indices the policy gives; it may be more than are left.
@@ -523,7 +614,7 @@ func (m *manager) open() {
 	if b == nil {
 		return
 	}
-	if m.over {
+	if m.over || m.stopping {
 		b.close()
 	} else if !m.cfg.unbounded {
 		b.limit.Store(int64(b.out() + m.room()))
@@ -532,7 +623,7 @@ func (m *manager) open() {
 
 // done and n for the progress, and how many ranks have work.
 func (m *manager) progress() snapshot {
-	p := snapshot{done: m.done, items: m.n, ranks: len(m.seats)}
+	p := snapshot{done: m.done, before: m.before, items: m.n, ranks: len(m.seats)}
 	noted := -m.took // of the board, and not reported
 	for i := range m.seats {
 		s := &m.seats[i]

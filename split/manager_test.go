@@ -11,6 +11,8 @@ import (
 	"unsafe"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/dlprun/dlp/mpi"
 )
 
 // A drive leads a manager through events by hand, and keeps what ranks are told.
@@ -324,6 +326,76 @@ func TestManagerProgress(t *testing.T) {
 	require.Equal(t, snapshot{done: 2, items: 10, ranks: 3, busy: 2}, d.progress())
 }
 
+// Nothing is handed out after a stop, and the loop ends when what was is done.
+func TestManagerStops(t *testing.T) {
+	m := newManager(newConfig("Managed", 10, []Option{Chunk(3)}), 2)
+	m.hello(0, hello{items: 10})
+	m.hello(1, hello{items: 10})
+	m.report(0, &report{want: now})
+	require.Equal(t, []span{{0, 3}}, m.take()[0].grant.spans)
+	m.stop()
+	m.report(1, &report{want: now})
+	require.Empty(t, m.take())
+	m.report(0, &report{want: early, done: 2})
+	require.Empty(t, m.take()[0].grant.spans, "an answer, but nothing in it")
+	m.report(0, &report{want: now, done: 1})
+	end := m.take()
+	require.Len(t, end, 2)
+	require.EqualError(t, end[0].err, "split: Managed: incomplete: 3 of 10 items are done; no journal keeps them")
+	for _, kind := range []error{ErrIncomplete, mpi.ErrStopped} {
+		require.ErrorIs(t, end[0].err, kind)
+		require.ErrorIs(t, end[1].end.err(), kind, "on the other rank")
+	}
+}
+
+// What ranks have taken from a board before it stops is waited for.
+func TestManagerStopsABoard(t *testing.T) {
+	m := newManager(newConfig("Map", 10, []Option{Chunk(4)}), 1)
+	words := make([]uint64, boardSize(1)/8)
+	b := boardOf(unsafe.Slice((*byte)(unsafe.Pointer(&words[0])), 8*len(words)), 10)
+	m.share(b, "", []int{0})
+	m.hello(0, hello{items: 10})
+	require.Equal(t, span{0, 4}, b.add(4))
+	m.stop()
+	require.Zero(t, b.add(4).len())
+	require.False(t, m.over)
+	m.report(0, &report{indices: []int{0, 1, 2}})
+	require.False(t, m.over)
+	m.report(0, &report{indices: []int{3}})
+	require.True(t, m.over)
+	require.ErrorContains(t, m.err, "incomplete: 4 of 10 items are done")
+}
+
+// No more goes out than fits into the time that is left, reckoned by the mean.
+func TestManagerWatchesTheClock(t *testing.T) {
+	m := newManager(newConfig("Managed", 1000, []Option{Chunk(50)}), 1)
+	m.hello(0, hello{items: 1000})
+	granted := func(r report) int {
+		m.report(0, &r)
+		n := 0
+		for _, d := range m.take() {
+			n += countSpans(d.grant.spans)
+		}
+		return n
+	}
+	m.clock(time.Hour)
+	require.Equal(t, 50, granted(report{want: now}), "nothing is known yet")
+	m.clock(100 * time.Second)
+	require.Equal(t, 10, granted(report{want: now, done: 50, busy: 500 * time.Second}))
+	m.clock(11 * time.Second)
+	require.Equal(t, 1, granted(report{want: now, done: 10, busy: 100 * time.Second}))
+	m.clock(9 * time.Second)
+	require.False(t, m.over, "an item is still in hand")
+	require.Zero(t, granted(report{want: now, done: 1, busy: 10 * time.Second}))
+	require.ErrorContains(t, m.err, "incomplete: 61 of 1000 items are done")
+
+	m = newManager(newConfig("Managed", 1000, nil), 1)
+	m.hello(0, hello{items: 1000})
+	granted(report{want: now})
+	m.clock(0)
+	require.ErrorIs(t, m.err, mpi.ErrStopped, "in hand or not")
+}
+
 // A world is a model of ranks that do everything that ranks may do, in any
 // order: their messages take their time, but keep their order.
 type world struct {
@@ -334,8 +406,10 @@ type world struct {
 	length int // of the sequence
 	did    map[int]int
 	mapped bool
-	window []int // results at the root
-	next   int   // the one that its loop wants, or unknown
+	window []int        // results at the root
+	next   int          // the one that its loop wants, or unknown
+	past   map[int]bool // what earlier runs have done
+	unsure []int        // Managed with a journal: at these a rank left
 }
 
 type modelRank struct {
@@ -346,6 +420,7 @@ type modelRank struct {
 	drawn   []int   // from the board, and not begun
 	asked   bool
 	silent  int // items done and not reported (Managed)
+	last    int // of them
 	quiet   int // the same, of the board
 	indices []int
 	met     bool // the end
@@ -356,7 +431,7 @@ type modelRank struct {
 
 func newWorld(t testing.TB, seed uint64) *world {
 	r := rand.New(rand.NewPCG(seed, 1))
-	w := &world{t: t, r: r, length: r.IntN(60), did: map[int]int{}, mapped: r.IntN(2) == 0}
+	w := &world{t: t, r: r, length: r.IntN(60), did: map[int]int{}, past: map[int]bool{}, mapped: r.IntN(2) == 0}
 	w.next = unknown
 	opts := []Option{Chunk(r.IntN(5)), MaxFailures(1000)}
 	n := w.length
@@ -383,7 +458,10 @@ func newWorld(t testing.TB, seed uint64) *world {
 	require.NoError(t, cfg.check())
 	w.ranks = make([]*modelRank, 1+r.IntN(5))
 	w.m = newManager(cfg, len(w.ranks))
-	if n != unknown && cfg.order == nil && r.IntN(2) == 0 {
+	if n != unknown && r.IntN(3) == 0 {
+		w.resume()
+	}
+	if n != unknown && w.m.todo.order == nil && !w.m.kept && r.IntN(2) == 0 {
 		w.share()
 	}
 	for i := range w.ranks {
@@ -392,6 +470,18 @@ func newWorld(t testing.TB, seed uint64) *world {
 	}
 	w.m.consumed(0, w.next)
 	return w
+}
+
+// resume lets earlier runs have done some of the items.
+func (w *world) resume() {
+	done := make([]bool, w.length)
+	for i := range done {
+		if done[i] = w.r.IntN(2) == 0; done[i] {
+			w.past[i] = true
+			w.did[i]++
+		}
+	}
+	w.m.resume(done, !w.mapped)
 }
 
 // share lets some ranks take from a board.
@@ -440,7 +530,9 @@ func (w *world) step(rank int) {
 			w.work(rank, k)
 		}
 	case 5: // the root's loop takes a result
-		w.consume()
+		if w.consume(); w.r.IntN(500) == 0 {
+			w.m.stop()
+		}
 	}
 	for _, d := range w.m.take() {
 		d.grant.spans = append([]span(nil), d.grant.spans...)
@@ -453,6 +545,11 @@ func (w *world) step(rank int) {
 }
 
 func (w *world) consume() {
+	if w.past[w.next] {
+		w.next++
+		w.m.consumed(0, w.next)
+		return
+	}
 	at := 0
 	if w.next != unknown {
 		at = slices.Index(w.window, w.next)
@@ -514,7 +611,11 @@ func (w *world) report(k *modelRank, r report) {
 func (w *world) work(rank int, k *modelRank) {
 	switch {
 	case w.r.IntN(200) == 0 && rank != 0: // a Map's root leaves with the whole map
-		w.report(k, report{leave: true})
+		broke := w.m.kept && k.silent > 0 && w.r.IntN(2) == 0
+		if broke {
+			w.unsure = append(w.unsure, k.last)
+		}
+		w.report(k, report{leave: true, broke: broke})
 	case len(k.hand) > 0 && w.r.IntN(5) == 0 && !k.asked:
 		k.asked = true
 		w.report(k, report{want: early})
@@ -527,6 +628,7 @@ func (w *world) work(rank int, k *modelRank) {
 			k.indices = append(k.indices, k.hand[0])
 		} else {
 			k.silent++
+			k.last = k.hand[0]
 		}
 		k.hand = k.hand[1:]
 	case len(k.drawn) > 0:
@@ -557,11 +659,21 @@ func (w *world) draw(k *modelRank) bool {
 func (w *world) check() {
 	if w.m.err != nil {
 		require.ErrorIs(w.t, w.m.err, ErrIncomplete)
+		if w.m.stopping && w.m.orderly {
+			require.Len(w.t, w.did, w.m.done, "what ranks had when it stopped was done")
+		}
 		return
 	}
 	require.Len(w.t, w.did, w.length)
 	for i, times := range w.did {
 		require.Equal(w.t, 1, times, "index %d", i)
+	}
+	if w.m.kept {
+		told := append(indicesOf(w.m.fresh), w.unsure...)
+		for i := range w.past {
+			told = append(told, i)
+		}
+		require.ElementsMatch(w.t, upTo(w.length), told)
 	}
 }
 

@@ -67,9 +67,17 @@ func newResults[R any](ctx context.Context, c *mpi.Comm, cfg *config, work func(
 	}
 	r.post.batch = codec.NewWriter[R]()
 	r.post.later = func() { r.ask(nothing) }
+	cfg.result = codec.Describe[R]
 	r.member = join(ctx, c, cfg, 2, "["+reflect.TypeFor[R]().String()+"]", r.stock.arrived)
-	if r.post.hand = r.hand; r.client != nil {
+	r.post.hand = r.hand
+	switch {
+	case r.client != nil:
+		r.posts = true
 		r.hand.begun = map[int]struct{}{}
+	case r.server != nil && r.server.keep != nil:
+		r.posts = true
+		r.past.open(r.server.keep)
 	}
+	r.stock.direct = !r.posts
 	return r
 }

@@ -15,6 +15,7 @@ type member struct {
 	link   link
 	server *server // at the root; the same as link
 	client *client // elsewhere; the same as link
+	forget func()  // requests to come to an end
 }
 
 // A link is a rank's way to the manager: calls at the root, messages elsewhere.
@@ -43,6 +44,10 @@ func join(ctx context.Context, c *mpi.Comm, cfg *config, skip int, what string, 
 		b.client = newClient(ctx, comm, cfg, b.hand)
 		b.link = b.client
 	}
+	b.forget = b.heed()
+	if b.server != nil {
+		b.server.whenOver(b.forget)
+	}
 	return b
 }
 
@@ -64,6 +69,7 @@ func (b *member) leave(r report) {
 		b.server.reportOf(0, &r)
 		b.server.done()
 	case b.client != nil:
+		b.forget()
 		b.client.leave(r)
 	}
 }

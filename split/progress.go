@@ -67,6 +67,7 @@ func progressByName(name string) (ProgressMode, bool) {
 // A snapshot is how far a loop is.
 type snapshot struct {
 	done, items int // items may be unknown
+	before      int // of done, in earlier runs
 	ranks, busy int
 }
 
@@ -205,7 +206,7 @@ func count(s snapshot) string {
 }
 
 func rate(s snapshot, passed time.Duration) string {
-	r := float64(s.done) / max(passed.Seconds(), 1e-9)
+	r := float64(s.done-s.before) / max(passed.Seconds(), 1e-9)
 	if r >= 100 {
 		return fmt.Sprintf("%.0f/s", r)
 	}
@@ -214,9 +215,9 @@ func rate(s snapshot, passed time.Duration) string {
 
 // pace is the rate, and the time left where it can be told.
 func pace(s snapshot, passed time.Duration) string {
-	if s.items == unknown || s.done == 0 {
+	if s.items == unknown || s.done == s.before {
 		return rate(s, passed)
 	}
-	left := time.Duration(float64(passed) / float64(s.done) * float64(s.items-s.done))
+	left := time.Duration(float64(passed) / float64(s.done-s.before) * float64(s.items-s.done))
 	return fmt.Sprintf("%s, %v left", rate(s, passed), left.Round(time.Second))
 }

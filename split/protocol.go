@@ -13,6 +13,7 @@ import (
 //	to the manager    hello   when a rank calls the loop
 //	                  report  what is done; asks for more; the last one says that it leaves
 //	                  differs the answer to query
+//	                  stop    the rank was asked to come to an end
 //	to a rank         grant   indices to work on
 //	                  query   hashes of the keys, to find the first that differs
 //	                  end     the last message, well or with an error
@@ -25,6 +26,7 @@ const (
 	kindGrant
 	kindQuery
 	kindEnd
+	kindStop
 )
 
 var errMalformed = errors.New("split: malformed message; do all ranks run the same program?")
@@ -45,6 +47,7 @@ func decodeHello(b []byte) (hello, error) {
 const (
 	flagLeave = 1 << 2 // above the two bits of want
 	flagAtEnd = 1 << 3
+	flagBroke = 1 << 4
 )
 
 func (r *report) encode() []byte {
@@ -55,6 +58,9 @@ func (r *report) encode() []byte {
 	}
 	if r.atEnd {
 		flags |= flagAtEnd
+	}
+	if r.broke {
+		flags |= flagBroke
 	}
 	b = append(b, byte(kindReport), flags)
 	b = appendInt(b, r.length)
@@ -80,6 +86,7 @@ func decodeReport(b []byte) (report, error) {
 		want:   want(flags & 3),
 		leave:  flags&flagLeave != 0,
 		atEnd:  flags&flagAtEnd != 0,
+		broke:  flags&flagBroke != 0,
 		length: p.int(),
 		done:   p.int(),
 		drawn:  p.int(),
@@ -93,7 +100,7 @@ func decodeReport(b []byte) (report, error) {
 		r.indices = append(r.indices, last)
 	}
 	r.failures = p.failures()
-	if r.want > early || flags >= 1<<4 || r.length < 0 || r.done < 0 || r.drawn < 0 || r.busy < 0 || r.wait < 0 {
+	if r.want > early || flags >= 1<<5 || r.length < 0 || r.done < 0 || r.drawn < 0 || r.busy < 0 || r.wait < 0 {
 		p.bad = true
 	}
 	r.results = p.rest()

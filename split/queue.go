@@ -1,6 +1,9 @@
 package split
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // A span is the run of indices lo, lo+1, ... hi-1.
 type span struct{ lo, hi int }
@@ -28,6 +31,16 @@ func cutSpans(spans []span, limit int) []span {
 	return kept
 }
 
+// indicesOf lists the indices of spans.
+func indicesOf(spans []span) (indices []int) {
+	for _, s := range spans {
+		for i := s.lo; i < s.hi; i++ {
+			indices = append(indices, i)
+		}
+	}
+	return indices
+}
+
 func countSpans(spans []span) (n int) {
 	for _, s := range spans {
 		n += s.len()
@@ -42,10 +55,11 @@ type queue struct {
 	next   int    // position of the first that never went out
 	n      int    // positions
 	order  []int  // index at each position; nil: the position itself
-	gone   []bool // with order only: indices taken out of their turn
+	gone   []bool // with order only: indices that went out, or are not in it
 	early  int    // how many of gone are still ahead of next
 	board  *board // what stands for next, if ranks take from the queue by themselves
 	popped int    // with board only: indices of it that went out through pop and take
+	sealed bool   // with board only: it is closed, and next stands for it
 }
 
 func newQueue(n int, order []int) queue {
@@ -54,7 +68,11 @@ func newQueue(n int, order []int) queue {
 	}
 	q := queue{n: n, order: order}
 	if order != nil {
-		q.gone = make([]bool, n)
+		q.n = len(order) // fewer than n, if some are done
+		q.gone = slices.Repeat([]bool{true}, n)
+		for _, i := range order {
+			q.gone[i] = false
+		}
 	}
 	return q
 }
@@ -64,10 +82,17 @@ func (q *queue) left() int { return q.n - q.out() - q.early + countSpans(q.back)
 
 // out is how many positions went out, not counting what came back.
 func (q *queue) out() int {
-	if q.board != nil {
+	if q.board != nil && !q.sealed {
 		return q.board.out()
 	}
 	return q.next
+}
+
+// seal keeps ranks from taking indices from the board. Nothing is popped any more.
+func (q *queue) seal() {
+	if q.board != nil && !q.sealed {
+		q.next, q.sealed = q.board.close(), true
+	}
 }
 
 // drawn is how many indices ranks have taken from the board by themselves.
@@ -75,7 +100,7 @@ func (q *queue) drawn() int {
 	if q.board == nil {
 		return 0
 	}
-	return q.board.out() - q.popped
+	return q.out() - q.popped
 }
 
 // pop moves k indices, or all if there are fewer, from q to spans.
@@ -127,15 +152,13 @@ func (q *queue) take(i int) bool {
 			return false
 		}
 		q.popped++
-	case i >= q.n || q.next >= q.n:
-		return false
 	case q.order == nil:
-		if i != q.next {
+		if i != q.next || q.next >= q.n {
 			return false
 		}
 		q.next++
 	default:
-		if q.gone[i] {
+		if i >= len(q.gone) || q.gone[i] {
 			return false
 		}
 		q.gone[i] = true

@@ -18,6 +18,11 @@ type Results[R any] struct {
 	stock   stock[R] // at the root: results that wait for its loop
 	came    int      // at the root: items that the loop was through with
 	left    error    // at the root: its loop was left early
+
+	posts bool               // results leave this rank in batches: not the root's, without a journal
+	past  past[R]            // at the root: what earlier runs have left
+	next  int                // Map, at the root: the index that its loop waits for
+	early map[int]outcome[R] // and what has come of those behind it
 }
 
 // All runs this rank's part of the map. At the root it yields each index and its
@@ -86,7 +91,7 @@ func (r *Results[R]) consume(yield func(int, R) bool) {
 	if r.ordered {
 		deliver = r.inOrder(yield)
 	}
-	for {
+	for r.recall(deliver) {
 		batches := r.stock.take(r.hand)
 		if len(batches) == 0 {
 			return
@@ -113,7 +118,7 @@ func (r *Results[R]) unpack(b batch[R], readers map[int]*codec.Reader[R], delive
 	}
 	reader.Feed(b.body)
 	for k, i := range b.indices {
-		var out outcome[R]
+		out := outcome[R]{waited: true}
 		var err error
 		if b.values != nil {
 			out.value = b.values[k]
@@ -131,6 +136,7 @@ func (r *Results[R]) unpack(b batch[R], readers map[int]*codec.Reader[R], delive
 // An outcome is what became of an item.
 type outcome[R any] struct {
 	value  R
+	waited bool // it counted as one that waits at the root
 	failed bool
 }
 
@@ -143,20 +149,20 @@ func (r *Results[R]) asTheyCome(yield func(int, R) bool) func(int, outcome[R]) b
 
 // inOrder returns a function that yields the outcomes in index order.
 func (r *Results[R]) inOrder(yield func(int, R) bool) func(int, outcome[R]) bool {
-	next, early := 0, map[int]outcome[R]{}
-	r.server.consumed(0, next)
+	r.early = map[int]outcome[R]{}
+	r.server.consumed(0, r.next)
 	return func(i int, out outcome[R]) bool {
-		if early[i] = out; i != next {
+		if r.early[i] = out; i != r.next {
 			return true
 		}
 		for {
-			out, ok := early[next]
+			out, ok := r.early[r.next]
 			if !ok {
 				return true
 			}
-			delete(early, next)
-			next++
-			if !r.pass(next-1, out, next, yield) {
+			delete(r.early, r.next)
+			r.next++
+			if !r.pass(r.next-1, out, r.next, yield) {
 				return false
 			}
 		}
@@ -168,9 +174,9 @@ func (r *Results[R]) inOrder(yield func(int, R) bool) func(int, outcome[R]) bool
 func (r *Results[R]) pass(i int, out outcome[R], needed int, yield func(int, R) bool) bool {
 	r.came++
 	if !r.cfg.unbounded {
-		taken := 1
-		if out.failed {
-			taken = 0
+		taken := 0
+		if out.waited {
+			taken = 1
 		}
 		r.server.consumed(taken, needed)
 	}
@@ -209,5 +215,5 @@ func (r *Results[R]) finish() {
 			r.left = err // all was done, but not all was taken
 		}
 	}
-	r.leave(report{})
+	r.leave(r.post.close())
 }

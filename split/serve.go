@@ -2,6 +2,7 @@ package split
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,6 +20,7 @@ type server struct {
 	ctx  context.Context           // the caller's
 	hand *hand                     // of rank 0
 	sink func(rank int, r *report) // of a Map: hears of results before they count
+	keep *keeper                   // nil: there is no journal
 
 	mu      sync.Mutex
 	m       *manager
@@ -28,8 +30,11 @@ type server struct {
 	loan    *loan
 	meter   *meter
 	shared  *mpi.SharedMemory // of the board, if other ranks may use it
-	users   atomic.Int32      // of shared: run, and rank 0's own part
+	users   atomic.Int32      // of shared and keep: run, and rank 0's own part
 	unwatch func() bool       // of ctx, for stop
+	last    time.Time         // when items should be done; zero: there is no hurry
+	clock   *time.Timer       // looks at last
+	onOver  func()
 
 	posting sync.Mutex // held while letters are sent, so that they keep their order
 }
@@ -48,18 +53,27 @@ func newServer(ctx context.Context, comm *mpi.Comm, cfg *config, hand *hand, sin
 		over: make(chan struct{}),
 	}
 	problem := cfg.check()
+	if problem == nil && cfg.journal != "" {
+		s.keep, problem = openKeeper(cfg, comm.Size())
+	}
 	if problem != nil { // the others may have work for a manager, if only to be sent home
 		s.m = newManager(&config{call: cfg.call, label: cfg.label}, comm.Size())
 	} else {
 		s.m = newManager(cfg, comm.Size())
+		if s.keep != nil {
+			s.m.resume(s.keep.done, sink == nil)
+		}
 		s.share()
 		s.meter = newMeter(cfg, s.progress)
 	}
 	s.mu.Lock()
+	s.users.Store(1)
 	if comm.Size() > 1 {
+		s.users.Store(2)
 		s.loan = borrowProcessor()
 	}
 	s.unwatch = context.AfterFunc(ctx, s.stop)
+	s.startClock()
 	s.mu.Unlock()
 	switch {
 	case problem != nil:
@@ -78,10 +92,11 @@ func newServer(ctx context.Context, comm *mpi.Comm, cfg *config, hand *hand, sin
 }
 
 // share puts the indices on a board, where rank 0, and the ranks that share memory
-// with it, take them by themselves, if they go out in their own order.
+// with it, take them by themselves, if they go out in their own order and nobody
+// wants to know which of them a rank of a Managed has done.
 func (s *server) share() {
 	n, size := s.cfg.items, s.comm.Size()
-	if s.m.todo.order != nil || !fits(n, size) {
+	if s.m.todo.order != nil || s.m.kept || !fits(n, size) {
 		return
 	}
 	ranks, mem, name := []int{0}, []byte(nil), ""
@@ -96,7 +111,6 @@ func (s *server) share() {
 			return // the manager grants everything
 		}
 		s.shared, mem, name = shared, shared.Bytes, shared.Name
-		s.users.Store(2)
 	} else {
 		words := make([]uint64, boardSize(1)/8)
 		mem = unsafe.Slice((*byte)(unsafe.Pointer(&words[0])), boardSize(1))
@@ -105,15 +119,32 @@ func (s *server) share() {
 	s.hand.offered(newDrawer(s.m.todo.board, *s.m.seats[0].offer, size))
 }
 
-// done says that one of the two users of the board is done with it.
+// whenOver has f called when the loop is over, or now if it is.
+func (s *server) whenOver(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.onOver = f; s.closed {
+		f()
+	}
+}
+
+// done says that a user of the board and the journal is done with them.
 func (s *server) done() {
-	if s.shared != nil && s.users.Add(-1) == 0 {
+	if s.users.Add(-1) > 0 {
+		return
+	}
+	if s.shared != nil {
 		s.shared.Free()
 	}
+	_ = s.keep.close() // result returns its error
 }
 
 // stop is called when the caller's ctx has ended.
 func (s *server) stop() {
+	if errors.Is(context.Cause(s.ctx), mpi.ErrStopped) {
+		s.event((*manager).expire)
+		return
+	}
 	s.end(s.cfg.errorf("rank 0 stopped: %w", context.Cause(s.ctx)))
 }
 
@@ -168,6 +199,8 @@ func (s *server) receive(rank int, b []byte) error {
 			return err
 		}
 		s.event(func(m *manager) { m.differs(rank, index, key) })
+	case kindStop:
+		s.event((*manager).stop)
 	default:
 		return errMalformed
 	}
@@ -175,11 +208,22 @@ func (s *server) receive(rank int, b []byte) error {
 }
 
 func (s *server) reportOf(rank int, r *report) {
+	problem := s.keep.append(rank, r.indices, r.results)
 	s.mu.Lock()
+	if problem != nil { // what is not kept does not count
+		s.m.end(s.cfg.errorf("%w", problem))
+	}
 	if s.sink != nil && !s.m.over && len(r.indices)+len(r.failures) > 0 {
 		s.sink(rank, r)
 	}
+	if !s.last.IsZero() {
+		s.m.clock(time.Until(s.last))
+	}
 	s.m.report(rank, r)
+	if problem = s.keep.append(rank, indicesOf(s.m.fresh), nil); problem != nil {
+		s.m.end(s.cfg.errorf("%w", problem)) // if it is over, result tells
+	}
+	s.m.fresh = s.m.fresh[:0]
 	s.act()
 }
 
@@ -205,9 +249,15 @@ func (s *server) act() {
 	if s.m.over && !s.closed {
 		s.closed = true
 		s.unwatch()
+		if s.clock != nil {
+			s.clock.Stop()
+		}
 		s.loan.giveBack()
 		s.meter.stop(s.m.progress())
 		close(s.over)
+		if s.onOver != nil {
+			s.onOver()
+		}
 	}
 	for _, d := range s.m.take() {
 		switch {
@@ -277,8 +327,12 @@ func (s *server) consumed(k, needed int) {
 // result waits for the end of the loop on all ranks and returns how it ended.
 func (s *server) result() error {
 	<-s.over
+	err := s.keep.close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.m.err == nil && err != nil {
+		return s.cfg.errorf("%w", err)
+	}
 	return s.m.err
 }
 

@@ -1,8 +1,6 @@
 package split
 
-import (
-	"sync"
-)
+import "sync"
 
 // A stock holds results at the root until its loop takes them. Those of other
 // ranks wait as they came, to be decoded by the loop: the manager has no time
@@ -11,6 +9,7 @@ type stock[R any] struct {
 	mu      sync.Mutex
 	filled  sync.Cond
 	batches []batch[R]
+	direct  bool // the root's own results come by add
 }
 
 // A batch is some results of one rank, as bytes or, if they are the root's own,
@@ -27,7 +26,7 @@ type batch[R any] struct {
 // it, so that everything is there when the loop is over.
 func (s *stock[R]) arrived(rank int, r *report) {
 	b := batch[R]{from: rank, body: r.results}
-	if rank != 0 {
+	if rank != 0 || !s.direct {
 		b.indices = r.indices
 	}
 	for _, f := range r.failures {

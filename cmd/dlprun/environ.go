@@ -22,6 +22,7 @@ type environ struct {
 	patience   time.Duration // how long the ranks wait for each other in Init
 	heartbeat  time.Duration
 	progress   string // "": as it is
+	deadline   time.Time
 }
 
 // of returns rank's environment. How the rank gets the secret is not in it.
@@ -50,7 +51,7 @@ func (e environ) of(rank int) []string {
 
 // shared returns what is the same for all ranks.
 func (e environ) shared() []string {
-	return []string{
+	vars := []string{
 		"DLP_LAUNCHER=dlprun",
 		"DLP_RENDEZVOUS=" + e.hub,
 		"DLP_INIT_TIMEOUT=" + e.patience.String(),
@@ -58,6 +59,10 @@ func (e environ) shared() []string {
 		"DLP_PROGRESS=" + e.progress,
 		jobEnv + "=" + e.folder,
 	}
+	if !e.deadline.IsZero() {
+		vars = append(vars, fmt.Sprintf("DLP_DEADLINE=%d", e.deadline.Unix()))
+	}
+	return vars
 }
 
 // available returns how many processors this process may use. A GOMAXPROCS in

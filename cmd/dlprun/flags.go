@@ -15,12 +15,13 @@ import (
 
 const usage = `Usage: dlprun [flags] PROGRAM [ARG...]
        dlprun info
+       dlprun journal FILE
 
 Starts PROGRAM on N ranks of this machine and ends all of them when one fails.
 PROGRAM is an executable, or the folder of a Go main package, which is built
 once. A name without a slash is looked for in PATH first. Flags after PROGRAM
 are the program's own. dlprun info says which launcher has started it, and what
-it would make of that.
+it would make of that; dlprun journal says what is in a journal of a loop.
 
   -n, -np, --np N      ranks (default: the processors this process may use)
       --tag-output     begin each line of output with its rank: "[2] text", on
@@ -28,6 +29,8 @@ it would make of that.
       --output-dir DIR write each rank's output to DIR/rank-K.out and
                        DIR/rank-K.err, and nothing to the terminal
       --timeout D      end the job after D, such as 90s or 2h
+      --walltime D     the job has D: its loops begin nothing that would take
+                       longer, and what is left is for the next run (status 75)
       --bind-to MODE   core: rank k runs on one processor, the k-th that this
                        process may use; none: wherever the system likes (default)
       --progress MODE  bar, log, off, or auto (default): how loops report their
@@ -45,9 +48,12 @@ after 0.1 s (a prompt) is shown as far as it goes; in a file or a pipe, after 5 
 Each rank gets an equal share of the processors (GOMAXPROCS, OMP_NUM_THREADS)
 unless these are set.
 
-Ctrl-C ends the job: SIGTERM, and after 5 s, or a second Ctrl-C, SIGKILL.
+Ctrl-C ends the job: SIGTERM, and after 5 s, or a second Ctrl-C, SIGKILL. SIGTERM
+and SIGUSR1 to dlprun ask loops to finish what they have in hand, and to leave the
+rest to the next run; SIGTERM ends the job after 25 s.
 Exit status: 0 if every rank finished cleanly, else that of the first rank that
-failed (128+n for signal n), with one line that says which and why; 124 after
+failed (128+n for signal n), with one line that says which and why; 75 if loops came
+to an end early as they were asked to: run the program again to go on; 124 after
 --timeout; 2 for wrong usage; 126 and 127 if PROGRAM can't be run or found.
 `
 
@@ -57,6 +63,7 @@ type options struct {
 	tag           bool
 	outputDir     string
 	timeout       time.Duration // 0: none
+	walltime      time.Duration // 0: nobody knows
 	bind          string
 	progress      string // "": not given
 	debug         int    // -1: no rank
@@ -64,6 +71,7 @@ type options struct {
 	launcherArgs  []string
 	help, version bool
 	info          bool
+	journal       string // the file to show
 	program       string
 	args          []string
 }
@@ -78,6 +86,7 @@ func parse(args []string) (options, error) {
 	fs.BoolVar(&o.tag, "tag-output", false, "")
 	fs.StringVar(&o.outputDir, "output-dir", "", "")
 	fs.Var((*duration)(&o.timeout), "timeout", "")
+	fs.Var((*duration)(&o.walltime), "walltime", "")
 	fs.Var(choice{&o.bind, []string{"core", "none"}}, "bind-to", "")
 	fs.Var(choice{&o.progress, []string{"auto", "bar", "log", "off"}}, "progress", "")
 	fs.Var(number{&o.debug, 0, "write the number of a rank"}, "debug", "")
@@ -96,6 +105,12 @@ func parse(args []string) (options, error) {
 		o.info = true
 		if fs.NArg() > 1 || fs.NFlag() > 0 {
 			return o, exitf(statusUsage, "info takes no flags; to see several ranks: dlprun -np 2 dlprun info (a program of that name: ./info)")
+		}
+		return o, nil
+	}
+	if fs.Arg(0) == "journal" {
+		if o.journal = fs.Arg(1); fs.NArg() != 2 || fs.NFlag() > 0 || o.journal == "" {
+			return o, exitf(statusUsage, "journal takes the name of one file, and no flags: dlprun journal FILE (a program of that name: ./journal)")
 		}
 		return o, nil
 	}

@@ -140,6 +140,15 @@ func (g *group) signal(sig syscall.Signal) {
 	}
 }
 
+// ask sends sig to the ranks alone: a task's programs go on.
+func (g *group) ask(sig syscall.Signal) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, p := range g.procs {
+		p.Signal(sig) // one that has ended needs none
+	}
+}
+
 // kill kills all ranks, and on Linux what they started. The guard lives on, so
 // that the rest is seen to whatever happens to dlprun.
 func (g *group) kill() {

@@ -37,6 +37,9 @@ func (g *group) start(cmd *exec.Cmd, cpu int) error {
 	return err
 }
 
+// ask does nothing: Windows knows no requests.
+func (g *group) ask(syscall.Signal) {}
+
 // signal ends the processes: Windows knows no gentler way.
 func (g *group) signal(sig syscall.Signal) { g.kill() }
 

@@ -196,6 +196,9 @@ func (j *job) listen(folder string, settings launch.Job) (err error) {
 		heartbeat:  heartbeat,
 		progress:   j.opts.progress,
 	}
+	if j.opts.walltime > 0 {
+		j.env.deadline = time.Now().Add(j.opts.walltime)
+	}
 	if j.env.progress == "" {
 		j.env.progress = cmp.Or(os.Getenv("DLP_PROGRESS"), "auto")
 	}

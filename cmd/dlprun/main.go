@@ -5,6 +5,7 @@
 //
 //	dlprun [flags] PROGRAM [ARG...]
 //	dlprun info
+//	dlprun journal FILE
 //
 // PROGRAM is an executable, or the folder of a Go main package, which is built
 // once. dlprun --help lists the flags.
@@ -43,6 +44,12 @@ func run(args []string) int {
 			return 0
 		case opts.info:
 			return info()
+		case opts.journal != "":
+			if err := showJournal(os.Stdout, opts.journal); err != nil {
+				fmt.Fprintln(os.Stderr, "dlprun:", err)
+				return 1
+			}
+			return 0
 		}
 		var status int
 		if status, err = runJob(opts); err == nil {

@@ -27,7 +27,10 @@ func notifySignals() chan os.Signal {
 // decide nothing. It reports whether sig is one.
 func (g *group) pass(sig os.Signal) bool {
 	switch sig {
-	case syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH, syscall.SIGCONT:
+	case syscall.SIGUSR1, syscall.SIGUSR2: // which end programs that do not know them
+		g.ask(sig.(syscall.Signal))
+		return true
+	case syscall.SIGWINCH, syscall.SIGCONT:
 		g.signal(sig.(syscall.Signal))
 		return true
 	case syscall.SIGTSTP: // Ctrl-Z comes to dlprun alone; SIGCONT wakes it up

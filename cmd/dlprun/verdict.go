@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/dlprun/dlp/mpi"
 	"github.com/dlprun/dlp/mpi/launch"
 )
 
@@ -36,8 +37,9 @@ type verdict struct {
 	joined int // how many have
 	exited int // how many have
 	phase  phase
-	first  int // the rank that failed first, as far as is known; -1: none
-	status int // the job's
+	asked  bool // the ranks were asked to come to an end
+	first  int  // the rank that failed first, as far as is known; -1: none
+	status int  // the job's
 }
 
 type phase int
@@ -56,6 +58,7 @@ const (
 	leaveTime  = 2 * time.Second
 	failGrace  = 1500 * time.Millisecond // from SIGTERM to SIGKILL, after a failure
 	userGrace  = 5 * time.Second         // the same, when the user ends the job
+	askGrace   = 25 * time.Second        // that ranks have to come to an end when asked; they take 20 s for their loops
 	reapTime   = 5 * time.Second         // from SIGKILL until dlprun no longer waits
 )
 
@@ -120,6 +123,7 @@ type (
 		rank  int
 		cause string
 	}
+	ask     struct{ signal syscall.Signal } // to the ranks, and not to what they have started
 	send    struct{ signal syscall.Signal } // to all processes of the job
 	killAll struct{}
 	arm     struct{ after time.Duration } // replaces the arm before it; 0: none
@@ -150,6 +154,9 @@ func (v *verdict) step(rank int, event any) []any {
 		r.joined, r.host = true, e.host
 		v.joined++
 	case failed:
+		if v.asked && e.code == mpi.StatusStopped {
+			return v.incomplete(rank, e)
+		}
 		r.failed, r.code, r.reason = true, e.code, e.reason
 	case finalized:
 		r.finalized = true
@@ -366,7 +373,9 @@ func (v *verdict) alarm() []any {
 	return nil
 }
 
-// stop obeys the user: politely, and if told again, at once.
+// stop obeys the user: politely, and if told again, at once. Ranks that have joined
+// are asked first where it is SIGTERM, so that their loops can finish what they have
+// in hand.
 func (v *verdict) stop(sig syscall.Signal) []any {
 	if v.phase >= ending {
 		return v.kill()
@@ -376,10 +385,35 @@ func (v *verdict) stop(sig syscall.Signal) []any {
 		v.status = statusSignal + int(sig)
 		acts = []any{say{-1, fmt.Sprintf("the job was ended by signal %d (%v)", int(sig), sig)}}
 	}
+	if sig == syscall.SIGTERM && v.reachable() && v.phase < leaving {
+		v.asked, v.phase = true, leaving
+		return append(acts, ask{sig}, arm{askGrace})
+	}
 	if sig == syscall.SIGINT {
 		sig = syscall.SIGTERM // which programs in scripts do not ignore
 	}
-	return append(acts, v.signal(sig, userGrace)...)
+	return append(acts, v.hardly(sig, userGrace)...)
+}
+
+// reachable reports whether ranks have joined whose processes dlprun has started.
+func (v *verdict) reachable() bool { return v.joined > 0 && v.launcher == "" }
+
+// hardly ends the job. To a rank, SIGINT says that this is no request.
+func (v *verdict) hardly(sig syscall.Signal, grace time.Duration) (acts []any) {
+	if v.reachable() {
+		acts = []any{ask{syscall.SIGINT}}
+	}
+	return append(acts, v.signal(sig, grace)...)
+}
+
+// incomplete is what a rank says whose loop has come to an end as it was asked to.
+// All ranks say so.
+func (v *verdict) incomplete(rank int, f failed) []any {
+	if v.status == f.code {
+		return nil
+	}
+	v.status = f.code
+	return []any{say{rank, fmt.Sprintf("rank %d (%s): %s", rank, v.ranks[rank].host, f.reason)}}
 }
 
 // end ends the job for a reason that is no rank's.
@@ -388,7 +422,7 @@ func (v *verdict) end(e trouble) []any {
 		return nil
 	}
 	v.status = e.status
-	return append([]any{say{-1, e.text}}, v.signal(syscall.SIGTERM, e.grace)...)
+	return append([]any{say{-1, e.text}}, v.hardly(syscall.SIGTERM, e.grace)...)
 }
 
 func (v *verdict) signal(sig syscall.Signal, grace time.Duration) []any {

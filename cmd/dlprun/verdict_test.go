@@ -20,6 +20,8 @@ func show(acts []any) string {
 			s = append(s, "say "+a.line)
 		case tell:
 			s = append(s, fmt.Sprintf("tell %d %s", a.rank, a.cause))
+		case ask:
+			s = append(s, "ask "+a.signal.String())
 		case send:
 			s = append(s, "send "+a.signal.String())
 		case killAll:
@@ -122,30 +124,51 @@ func TestVerdict(t *testing.T) {
 			{0, sig(syscall.SIGKILL), ""}, {1, sig(syscall.SIGKILL), ""}, {2, sig(syscall.SIGKILL), "finish 1"},
 		}, ""},
 		"nothing can end them": {true, []step{
-			{-1, stop{syscall.SIGTERM}, "say the job was ended by signal 15 (terminated); send terminated; arm 5s"},
+			{-1, stop{syscall.SIGTERM}, "say the job was ended by signal 15 (terminated); ask terminated; arm 25s"},
+			{-1, alarm{}, "send terminated; arm 1.5s"},
 			{-1, alarm{}, "kill; arm 5s"},
 			{-1, alarm{}, "finish 143"},
 		}, ""},
+		"loops come to an end": {true, []step{
+			{-1, stop{syscall.SIGTERM}, "say the job was ended by signal 15 (terminated); ask terminated; arm 25s"},
+			{1, failed{75, "incomplete"}, "say rank 1 (a): incomplete"},
+			{0, failed{75, "incomplete"}, ""},
+			{0, code(75), ""}, {1, code(75), ""}, {2, code(75), "finish 75"},
+		}, ""},
+		"no loop runs": {true, []step{
+			{-1, stop{syscall.SIGTERM}, "say the job was ended by signal 15 (terminated); ask terminated; arm 25s"},
+			{0, failed{143, "stopped by signal 15 (terminated)"}, ""},
+			{0, code(143), ""}, {1, code(143), ""}, {2, code(143), "finish 143"},
+		}, ""},
+		"SIGTERM twice": {true, []step{
+			{-1, stop{syscall.SIGTERM}, "say the job was ended by signal 15 (terminated); ask terminated; arm 25s"},
+			{-1, stop{syscall.SIGTERM}, "ask interrupt; send terminated; arm 5s"},
+			{-1, stop{syscall.SIGTERM}, "kill; arm 5s"},
+		}, ""},
+		"SIGTERM before anybody has joined": {false, []step{
+			{-1, stop{syscall.SIGTERM}, "say the job was ended by signal 15 (terminated); send terminated; arm 5s"},
+			{0, sig(syscall.SIGTERM), ""}, {1, sig(syscall.SIGTERM), ""}, {2, sig(syscall.SIGTERM), "finish 143"},
+		}, ""},
 		"Ctrl-C": {true, []step{
-			{-1, stop{syscall.SIGINT}, "say the job was ended by signal 2 (interrupt); send terminated; arm 5s"},
+			{-1, stop{syscall.SIGINT}, "say the job was ended by signal 2 (interrupt); ask interrupt; send terminated; arm 5s"},
 			{0, failed{1, "terminated"}, ""},
 			{0, code(1), ""}, {1, sig(syscall.SIGTERM), ""}, {2, code(0), "finish 130"},
 		}, ""},
 		"Ctrl-C twice": {true, []step{
-			{-1, stop{syscall.SIGINT}, "say the job was ended by signal 2 (interrupt); send terminated; arm 5s"},
+			{-1, stop{syscall.SIGINT}, "say the job was ended by signal 2 (interrupt); ask interrupt; send terminated; arm 5s"},
 			{-1, stop{syscall.SIGINT}, "kill; arm 5s"},
 		}, ""},
 		"Ctrl-C after a failure": {true, []step{
 			{1, failed{7, "x"}, "say rank 1 (a): x; tell 1 x; arm 2s"},
-			{-1, stop{syscall.SIGINT}, "send terminated; arm 5s"},
+			{-1, stop{syscall.SIGINT}, "ask interrupt; send terminated; arm 5s"},
 			{0, code(1), ""}, {1, code(7), ""}, {2, code(1), "finish 7"},
 		}, ""},
 		"a hangup": {true, []step{
-			{-1, stop{syscall.SIGHUP}, "say the job was ended by signal 1 (hangup); send hangup; arm 5s"},
+			{-1, stop{syscall.SIGHUP}, "say the job was ended by signal 1 (hangup); ask interrupt; send hangup; arm 5s"},
 			{0, code(1), ""}, {1, code(7), ""}, {2, code(1), "finish 129"},
 		}, ""},
 		"a timeout": {true, []step{
-			{-1, trouble{124, "too long", userGrace}, "say too long; send terminated; arm 5s"},
+			{-1, trouble{124, "too long", userGrace}, "say too long; ask interrupt; send terminated; arm 5s"},
 			{-1, trouble{1, "the guard is dead", failGrace}, ""},
 			{0, code(0), ""}, {1, code(0), ""}, {2, code(0), "finish 124"},
 		}, ""},

@@ -6,6 +6,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/dlprun/dlp/mpi"
 	"github.com/dlprun/dlp/mpi/launch"
 )
 
@@ -14,10 +15,7 @@ func (j *job) watch(signals <-chan os.Signal) (status int) {
 	v := newVerdict(j.opts.np, launch.Host(), j.opts.with)
 	timer := time.NewTimer(0)
 	<-timer.C
-	var timeout <-chan time.Time
-	if d := j.opts.timeout; d > 0 {
-		timeout = time.After(d)
-	}
+	timeout, walltime := after(j.opts.timeout), after(j.opts.walltime)
 	dead := j.group.dead
 	for {
 		e := event{rank: -1}
@@ -27,6 +25,8 @@ func (j *job) watch(signals <-chan os.Signal) (status int) {
 			e.what = alarm{}
 		case <-timeout:
 			e.what = trouble{statusTimeout, fmt.Sprintf("the job was ended: --timeout %v is over", j.opts.timeout), userGrace}
+		case <-walltime: // ranks come to an end before
+			e.what = trouble{mpi.StatusStopped, fmt.Sprintf("the job was ended: --walltime %v is over", j.opts.walltime), userGrace}
 		case <-dead:
 			dead = nil
 			e.what = trouble{1, "the job was ended: dlprun's guard process was killed", failGrace}
@@ -42,6 +42,8 @@ func (j *job) watch(signals <-chan os.Signal) (status int) {
 				j.say(a.rank, a.line)
 			case tell:
 				j.hub.Down(a.rank, a.cause)
+			case ask:
+				j.group.ask(a.signal)
 			case send:
 				j.group.signal(a.signal)
 			case killAll:
@@ -56,6 +58,14 @@ func (j *job) watch(signals <-chan os.Signal) (status int) {
 			}
 		}
 	}
+}
+
+// after is time.After, but that 0 is never.
+func after(d time.Duration) <-chan time.Time {
+	if d == 0 {
+		return nil
+	}
+	return time.After(d)
 }
 
 // say prints a line to stderr, when what rank wrote before it has been. It does

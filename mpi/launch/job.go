@@ -5,6 +5,7 @@
 package launch
 
 import (
+	"cmp"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -33,6 +34,7 @@ type Job struct {
 	TLS         bool          // TCP connections are inside of TLS
 	Transport   string        // "auto", "shm", "unix" or "tcp"
 	Interface   string        // address or network interface to listen on; "": see ListenIP
+	Deadline    time.Time     // when its time is over; zero: nobody has said so
 	Warning     string        // what the user should hear; "" if all is well
 }
 
@@ -123,6 +125,9 @@ func settings(getenv func(string) string, job *Job) (err error) {
 		return err
 	}
 	job.TLS = inTLS == "1"
+	if job.Deadline, err = deadline(getenv); err != nil {
+		return err
+	}
 	job.Interface = getenv("DLP_INTERFACE")
 	if b, err := oneOf(getenv, "DLP_BUILD", "same", "any"); err != nil {
 		return err
@@ -130,6 +135,22 @@ func settings(getenv func(string) string, job *Job) (err error) {
 		job.Build = Build()
 	}
 	return nil
+}
+
+// deadline finds when the job's time is over. Slurm says so from version 23 on.
+func deadline(getenv func(string) string) (time.Time, error) {
+	s := cmp.Or(getenv("DLP_DEADLINE"), getenv("SLURM_JOB_END_TIME"))
+	if s == "" || s == "none" {
+		return time.Time{}, nil
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	switch {
+	case err == nil && n > 0:
+		return time.Unix(n, 0), nil
+	case getenv("DLP_DEADLINE") == "": // Slurm's, which may mean something else one day
+		return time.Time{}, nil
+	}
+	return time.Time{}, fmt.Errorf("DLP_DEADLINE is %q: use seconds since 1970 (date -d '+1 hour' +%%s), or none", s)
 }
 
 func secret(getenv func(string) string) (s Secret, err error) {
