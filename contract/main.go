@@ -287,5 +287,6 @@ func failing(ctx context.Context, c *mpi.Comm) error {
 	if !errors.As(err, &task) && c.IsRoot() {
 		return fmt.Errorf("a failing task gives %w", err)
 	}
-	return nil
+	_, err = r(ctx, c, 3, func(context.Context, int) (int, error) { return 0, errors.New("no") }, split.Retries(2), split.Dedicated())
+	return must(errors.As(err, &task) && task.Attempts == 3, "Retries")
 }

@@ -7,6 +7,7 @@ import (
 	"log"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/dlprun/dlp/mpi"
 	"github.com/dlprun/dlp/split"
@@ -417,6 +418,41 @@ func ExampleMaxFailures() {
 	// Output:
 	// [0 1 0 3 0 5]
 	// 3 items failed
+}
+
+func ExampleRetries() {
+	var mu sync.Mutex
+	attempts := map[int]int{}
+	flaky := func(_ context.Context, i int) (int, error) { // the first attempt at each item fails
+		mu.Lock()
+		defer mu.Unlock()
+		if attempts[i]++; attempts[i] == 1 {
+			return 0, errors.New("the server is busy")
+		}
+		return i * i, nil
+	}
+	run(2, func(ctx context.Context, world *mpi.Comm) error {
+		squares, err := split.Collect(ctx, world, 6, flaky, split.Retries(2))
+		if world.IsRoot() {
+			fmt.Println(squares)
+		}
+		return err
+	})
+	// Output: [0 1 4 9 16 25]
+}
+
+func ExampleDedicated() {
+	run(3, func(ctx context.Context, world *mpi.Comm) error {
+		done := 0
+		for range split.Managed(ctx, world, 100, split.Dedicated()).All() {
+			done++
+		}
+		if world.IsRoot() {
+			fmt.Println("rank 0 has done", done)
+		}
+		return nil
+	})
+	// Output: rank 0 has done 0
 }
 
 func ExampleTaskError_StackTrace() {

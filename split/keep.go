@@ -15,6 +15,9 @@ type sink interface {
 	// arrived is told what a rank reports, before the manager counts it.
 	arrived(rank int, r *report)
 
+	// failed is told which items have failed, before the loop is seen to be over.
+	failed(indices []int)
+
 	// replay is told what an earlier run has kept. It sets done of each index, and
 	// drops those for which that was set.
 	replay(b journal.Batch, done []bool) error

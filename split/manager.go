@@ -3,6 +3,7 @@ package split
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -11,16 +12,18 @@ import (
 // knows no clock, and starts nothing, so that a test can lead it through any
 // course of events. It is not safe for concurrent use.
 //
-// Each index is in exactly one place: in the queue, held by one rank, or done. Of
-// those that ranks took from the board the manager knows the number only, until
-// they are reported.
+// Each index is in exactly one place: in the queue, among those to be tried again,
+// held by one rank, or done. Of those that ranks took from the board the manager
+// knows the number only, until they are reported.
 type manager struct {
 	cfg     *config
 	n       int    // items; unknown until a rank of a ManagedSeq meets the end
 	keys    uint64 // fingerprint
 	todo    queue
+	again   redo // beside todo
 	seats   []seat
 	waiters []int // ranks whose request can't be answered yet, first come first
+	resting bool  // rank 0 has asked, and only manages
 	greeted int   // ranks that said hello
 	away    int   // ranks that left
 	doubts  int   // ranks whose keys differ, asked where
@@ -45,6 +48,7 @@ type manager struct {
 	needed int // Map: the index that the root's loop waits for, or unknown
 
 	failures []*TaskError
+	failed   []int // of them, since somebody was told
 	over     bool
 	complete bool    // with over: all items are done, or have failed as MaxFailures allows
 	err      error   // with over: how it ended
@@ -126,6 +130,7 @@ func newManager(cfg *config, ranks int) *manager {
 		m.keys = cfg.fingerprint()
 	}
 	m.todo = newQueue(m.n, cfg.turns())
+	m.again = newRedo(ranks)
 	return m
 }
 
@@ -239,10 +244,14 @@ func (m *manager) report(rank int, r *report) {
 	case m.over:
 	case r.want == early:
 		m.answer(rank, r.want)
+	case r.want == now && m.rests(rank):
+		m.resting = true
 	case r.want == now:
 		m.waiters = append(m.waiters, rank)
 		s.prompt = m.serve() && s.served
 		s.served = true
+	case len(r.failures) > 0:
+		m.serve() // another rank may be waiting for just that
 	}
 	m.settle()
 }
@@ -276,10 +285,24 @@ func (m *manager) account(rank int, r *report) {
 			m.end(m.strange(rank))
 			return
 		}
-		if m.failures = append(m.failures, f); len(m.failures) > m.cfg.maxFailures {
-			m.end(joinFailures(m.failures))
+		if m.failure(rank, f); m.over {
 			return
 		}
+	}
+}
+
+// failure is told of an attempt at an item, booked as done, that was in vain. The
+// item goes out again, or it has failed.
+func (m *manager) failure(rank int, f *TaskError) {
+	f.Attempts = m.again.tried(rank, f.Index).attempts
+	if f.Attempts <= m.cfg.retries {
+		m.done--
+		m.again.add(f.Index)
+		return
+	}
+	m.failed = append(m.failed, f.Index)
+	if m.failures = append(m.failures, f); len(m.failures) > m.cfg.maxFailures {
+		m.end(joinFailures(m.failures))
 	}
 }
 
@@ -394,7 +417,7 @@ func (m *manager) leave(rank int) {
 	m.away++
 	back := countSpans(s.held)
 	m.held -= back
-	m.todo.giveBack(s.held)
+	m.todo.giveBack(m.again.giveBack(s.held))
 	s.held = nil
 	for i, r := range m.waiters {
 		if r == rank {
@@ -406,9 +429,30 @@ func (m *manager) leave(rank int) {
 		m.silent(rank)
 	}
 	m.dismiss(rank)
-	if !m.over {
-		m.serve()
+	if m.over {
+		return
 	}
+	if m.resting && !m.rests(0) {
+		m.resting = false
+		m.waiters = append(m.waiters, 0)
+	}
+	m.serve()
+}
+
+// rests reports whether a rank gets nothing because it only manages: rank 0 does,
+// as long as another one is there.
+func (m *manager) rests(rank int) bool {
+	return rank == 0 && m.cfg.dedicated && m.away < len(m.seats)-1
+}
+
+// alone reports whether no other rank is there that could work.
+func (m *manager) alone(rank int) bool {
+	for r := range m.seats {
+		if s := &m.seats[r]; r != rank && s.greeted && !s.left && !m.rests(r) {
+			return false
+		}
+	}
+	return true
 }
 
 // consumed is the event that the root's loop took k results, and waits for that
@@ -471,15 +515,20 @@ func (m *manager) endedByTasks() []*TaskError {
 }
 
 // serve answers those who wait, first come first, and reports whether none is
-// left. If one can't have anything, none can.
+// left. If one can't have anything, none can, unless it is what another rank is to
+// try.
 func (m *manager) serve() bool {
-	for len(m.waiters) > 0 {
-		if !m.answer(m.waiters[0], now) {
+	for k := 0; k < len(m.waiters); {
+		switch {
+		case m.answer(m.waiters[k], now):
+			m.waiters = slices.Delete(m.waiters, k, k+1)
+		case m.again.count == 0:
 			return false
+		default:
+			k++
 		}
-		m.waiters = append(m.waiters[:0], m.waiters[1:]...)
 	}
-	return true
+	return len(m.waiters) == 0
 }
 
 // answer gives rank its next chunk. If there is none it gives nothing, or an
@@ -487,24 +536,11 @@ func (m *manager) serve() bool {
 func (m *manager) answer(rank int, w want) bool {
 	s := &m.seats[rank]
 	g := grant{spans: s.grant[:0]}
-	o := m.outlook()
-	chunk := min(m.size(o), o.left)
-	switch room := m.room(); {
-	case chunk == 0:
-	case room > 0:
-		chunk = min(chunk, ceilDiv(room, len(m.seats)))
-		g.spans = m.todo.pop(chunk, g.spans)
-		if o.left -= chunk; rank != 0 {
-			g.ahead = ahead(o, chunk)
-		}
-	case m.needed >= 0 && m.todo.take(m.needed):
-		chunk = 1
-		g.spans = addSpan(g.spans, span{m.needed, m.needed + 1})
-	}
+	m.choose(rank, &g)
 	got := len(g.spans) > 0
 	if got {
 		m.turn++
-		m.held += chunk
+		m.held += countSpans(g.spans)
 		for _, sp := range g.spans {
 			s.held = addSpan(s.held, sp)
 		}
@@ -520,8 +556,41 @@ func (m *manager) answer(rank int, w want) bool {
 	return got
 }
 
+// choose takes what rank is to get next: first what was tried in vain.
+func (m *manager) choose(rank int, g *grant) {
+	room := m.room()
+	if i, ok := m.retry(rank, room); ok {
+		g.spans = addSpan(g.spans, span{i, i + 1})
+		return
+	}
+	o := m.outlook()
+	chunk := min(m.size(o), o.left)
+	switch {
+	case chunk == 0:
+	case room > 0:
+		chunk = min(chunk, ceilDiv(room, len(m.seats)))
+		g.spans = m.todo.pop(chunk, g.spans)
+		if o.left -= chunk; rank != 0 {
+			g.ahead = ahead(o, chunk)
+		}
+	case m.needed >= 0 && m.todo.take(m.needed):
+		g.spans = addSpan(g.spans, span{m.needed, m.needed + 1})
+	}
+}
+
+// retry takes an item that rank is to try again.
+func (m *manager) retry(rank, room int) (index int, ok bool) {
+	switch {
+	case m.again.count == 0:
+		return 0, false
+	case room > 0:
+		return m.again.take(rank, m.alone(rank))
+	}
+	return m.needed, m.again.takeThis(m.needed, rank, m.alone(rank))
+}
+
 func (m *manager) outlook() outlook {
-	o := outlook{items: m.n, ranks: len(m.seats), left: m.todo.left(), turn: m.turn, done: m.done, cost: m.cost}
+	o := outlook{items: m.n, ranks: m.workers(), left: m.todo.left(), turn: m.turn, done: m.done, cost: m.cost}
 	if m.todo.board != nil {
 		o.turn = m.todo.board.turn()
 	}
@@ -529,6 +598,14 @@ func (m *manager) outlook() outlook {
 		o.mean = max(m.busy/time.Duration(m.done), 1)
 	}
 	return o
+}
+
+// workers is how many ranks work, if all of them come.
+func (m *manager) workers() int {
+	if m.cfg.dedicated && len(m.seats) > 1 {
+		return len(m.seats) - 1
+	}
+	return len(m.seats)
 }
 
 // size is how many indices the policy gives; it may be more than are left.

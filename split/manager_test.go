@@ -265,6 +265,48 @@ func TestManagerFailures(t *testing.T) {
 	require.Equal(t, 2, failed.Index)
 }
 
+func TestManagerLetsAnotherRankTryAgain(t *testing.T) {
+	fail := func(i int) *report {
+		return &report{failures: []*TaskError{{Index: i, Err: errors.New("no")}}}
+	}
+	d := newDrive(t, 3, 3, Chunk(1), Retries(2))
+	d.ask(1, 0)
+	d.ask(2, 0)
+	d.ask(0, 0)
+	d.told()
+	d.report(1, fail(0))
+	d.ask(1, 0)
+	require.Empty(t, d.told(), "the others are there")
+	d.ask(2, 1)
+	require.Equal(t, []string{"2 gets [{0 1}]"}, d.told())
+	d.report(2, fail(0))
+	require.Equal(t, []string{"1 gets [{0 1}]"}, d.told(), "the last to try was another one")
+	d.report(1, fail(0))
+	require.EqualError(t, d.err, "split: item 0 failed on rank 0 () at attempt 3: no")
+
+	d = newDrive(t, 2, 2, Chunk(1), Retries(1))
+	d.ask(1, 0)
+	d.ask(0, 0)
+	d.report(1, fail(0))
+	d.ask(1, 0)
+	d.told()
+	d.report(0, &report{leave: true, done: 1})
+	require.Equal(t, []string{"0 ends", "1 gets [{0 1}]"}, d.told(), "nobody else is left")
+}
+
+func TestManagerDedicated(t *testing.T) {
+	d := newDrive(t, 2, 4, Chunk(2), Dedicated())
+	d.ask(0, 0)
+	d.ask(1, 0)
+	require.Equal(t, []string{"1 gets [{0 2}]"}, d.told())
+	d.report(1, &report{leave: true, done: 1})
+	require.Equal(t, []string{"1 ends", "0 gets [{1 3}]"}, d.told(), "nobody else is left")
+
+	d = newDrive(t, 1, 4, Chunk(2), Dedicated())
+	d.ask(0, 0)
+	require.Equal(t, []string{"0 gets [{0 2}]"}, d.told())
+}
+
 func TestManagerRefusesWhatWasNotHeld(t *testing.T) {
 	for name, r := range map[string]report{
 		"count":  {done: 3},
@@ -333,6 +375,9 @@ type world struct {
 	ranks  []*modelRank
 	length int // of the sequence
 	did    map[int]int
+	bad    map[int]int // how often each of these is to fail
+	tried  map[int]int // how often it has
+	last   map[int]int // the rank at which it did last
 	mapped bool
 	window []int // results at the root
 	next   int   // the one that its loop wants, or unknown
@@ -348,6 +393,7 @@ type modelRank struct {
 	silent  int // items done and not reported (Managed)
 	quiet   int // the same, of the board
 	indices []int
+	fails   []*TaskError
 	met     bool // the end
 	told    bool
 	left    bool
@@ -356,14 +402,22 @@ type modelRank struct {
 
 func newWorld(t testing.TB, seed uint64) *world {
 	r := rand.New(rand.NewPCG(seed, 1))
-	w := &world{t: t, r: r, length: r.IntN(60), did: map[int]int{}, mapped: r.IntN(2) == 0}
-	w.next = unknown
-	opts := []Option{Chunk(r.IntN(5)), MaxFailures(1000)}
+	w := &world{
+		t: t, r: r, length: r.IntN(60), did: map[int]int{}, mapped: r.IntN(2) == 0,
+		bad: map[int]int{}, tried: map[int]int{}, last: map[int]int{}, next: unknown,
+	}
+	opts := []Option{Chunk(r.IntN(5)), MaxFailures(1000), Retries(r.IntN(4))}
+	if r.IntN(3) == 0 {
+		opts = append(opts, Dedicated())
+	}
 	n := w.length
 	if w.mapped {
 		opts = append(opts, Window(1+r.IntN(5)))
 		if r.IntN(2) == 0 {
 			w.next = 0
+		}
+		for range r.IntN(w.length + 1) {
+			w.bad[r.IntN(w.length)] = 1 + r.IntN(5)
 		}
 	} else if r.IntN(3) == 0 {
 		n = unknown
@@ -442,13 +496,48 @@ func (w *world) step(rank int) {
 	case 5: // the root's loop takes a result
 		w.consume()
 	}
+	w.skip()
 	for _, d := range w.m.take() {
 		d.grant.spans = append([]span(nil), d.grant.spans...)
+		w.watch(d)
 		w.ranks[d.rank].down = append(w.ranks[d.rank].down, d)
 	}
 	if !w.m.cfg.unbounded {
 		// One more may have gone out of turn.
 		require.LessOrEqual(w.t, w.m.stored, w.m.cfg.window+len(w.ranks)+1)
+	}
+}
+
+// skip lets the root's loop go past what has failed.
+func (w *world) skip() {
+	if w.next == unknown || w.m.over {
+		return
+	}
+	before := w.next
+	for slices.Contains(w.m.failed, w.next) {
+		w.next++
+	}
+	if w.next > before {
+		w.m.consumed(0, w.next)
+	}
+}
+
+// watch looks whether what rank 0 gets is for it to do, and whether an item that
+// has failed goes to another rank.
+func (w *world) watch(d decision) {
+	others := 0
+	for r := range w.m.seats {
+		if s := &w.m.seats[r]; r != d.rank && s.greeted && !s.left {
+			others++
+		}
+	}
+	if w.m.cfg.dedicated && d.rank == 0 {
+		require.True(w.t, len(d.grant.spans) == 0 || others == 0, "rank 0 only manages")
+	}
+	for _, i := range indicesOf(d.grant.spans) {
+		if at, ok := w.last[i]; ok && at == d.rank && !(w.m.cfg.dedicated && others == 1) {
+			require.Zero(w.t, others, "item %d has failed here", i)
+		}
 	}
 }
 
@@ -495,12 +584,12 @@ func (w *world) hear(k *modelRank, d decision) {
 }
 
 func (w *world) report(k *modelRank, r report) {
-	r.done, r.drawn, r.indices = k.silent, k.quiet, k.indices
+	r.done, r.drawn, r.indices, r.failures = k.silent, k.quiet, k.indices, k.fails
 	if k.met && !k.told {
 		k.told, r.atEnd, r.length = true, true, w.length
 	}
 	r.busy = time.Duration(w.r.IntN(1000)) * time.Duration(r.done+len(r.indices))
-	k.silent, k.quiet, k.indices = 0, 0, nil
+	k.silent, k.quiet, k.indices, k.fails = 0, 0, nil, nil
 	k.left = r.leave
 	if r.leave {
 		for _, i := range k.drawn {
@@ -522,18 +611,12 @@ func (w *world) work(rank int, k *modelRank) {
 		k.met = true
 		k.hand = slices.DeleteFunc(k.hand, func(i int) bool { return i >= w.length })
 	case len(k.hand) > 0:
-		w.did[k.hand[0]]++
-		if w.mapped {
-			k.indices = append(k.indices, k.hand[0])
-		} else {
+		if !w.try(rank, k, k.hand[0]) {
 			k.silent++
 		}
 		k.hand = k.hand[1:]
 	case len(k.drawn) > 0:
-		w.did[k.drawn[0]]++
-		if w.mapped {
-			k.indices = append(k.indices, k.drawn[0])
-		} else {
+		if !w.try(rank, k, k.drawn[0]) {
 			k.quiet++
 		}
 		k.drawn = k.drawn[1:]
@@ -541,9 +624,24 @@ func (w *world) work(rank int, k *modelRank) {
 	case !k.asked:
 		k.asked = true
 		w.report(k, report{want: now})
-	case len(k.indices)+k.quiet > 0: // what is done must not wait for the answer
+	case len(k.indices)+len(k.fails)+k.quiet > 0: // what is done must not wait for the answer
 		w.report(k, report{})
 	}
+}
+
+// try does an item, and reports whether the rank names it when it reports.
+func (w *world) try(rank int, k *modelRank, i int) bool {
+	if w.tried[i] < w.bad[i] {
+		w.tried[i]++
+		w.last[i] = rank
+		k.fails = append(k.fails, &TaskError{Index: i, Rank: rank, Err: errors.New("no")})
+		return true
+	}
+	w.did[i]++
+	if w.mapped {
+		k.indices = append(k.indices, i)
+	}
+	return w.mapped
 }
 
 func (w *world) draw(k *modelRank) bool {
@@ -555,11 +653,24 @@ func (w *world) draw(k *modelRank) bool {
 }
 
 func (w *world) check() {
-	if w.m.err != nil {
-		require.ErrorIs(w.t, w.m.err, ErrIncomplete)
+	if errors.Is(w.m.err, ErrIncomplete) {
 		return
 	}
-	require.Len(w.t, w.did, w.length)
+	failed := 0
+	for i, times := range w.bad {
+		if times <= w.m.cfg.retries {
+			require.Equal(w.t, times, w.tried[i], "attempts at item %d before the last", i)
+			continue
+		}
+		failed++
+		k := slices.IndexFunc(w.m.failures, func(f *TaskError) bool { return f.Index == i })
+		require.GreaterOrEqual(w.t, k, 0, "item %d has failed", i)
+		require.Equal(w.t, w.m.cfg.retries+1, w.m.failures[k].Attempts)
+		require.Equal(w.t, w.last[i], w.m.failures[k].Rank)
+	}
+	require.Len(w.t, w.m.failures, failed)
+	require.Equal(w.t, failed > 0, w.m.err != nil)
+	require.Len(w.t, w.did, w.length-failed)
 	for i, times := range w.did {
 		require.Equal(w.t, 1, times, "index %d", i)
 	}

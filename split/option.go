@@ -29,7 +29,9 @@ type config struct {
 	progress    ProgressMode
 	window      int
 	unbounded   bool // the window does not count
+	retries     int
 	maxFailures int
+	dedicated   bool
 	journal     string
 	result      string // type of the results, "" for none
 
@@ -102,9 +104,27 @@ func Window(k int) Option {
 	return func(cfg *config) { cfg.window = k }
 }
 
+// Retries lets the ranks of a [Map], [MapUnordered] or [Collect] try an item up to
+// k times more when its task has returned an error or panicked, each time on
+// another rank than the time before, as long as another one is there. What fails
+// every time counts as one failure, whose [TaskError] is that of the last attempt
+// and says how many there were. The default is 0.
+func Retries(k int) Option {
+	return func(cfg *config) { cfg.retries = k }
+}
+
+// Dedicated lets rank 0 only manage: no items are handed out to it, and where it
+// runs the loop over the results of a [Map], that has its processor to itself. On one
+// rank, and when all other ranks have left the loop, rank 0 works nevertheless, so
+// that nothing is left undone. It is rarely worth a rank: managing costs next to
+// nothing.
+func Dedicated() Option {
+	return func(cfg *config) { cfg.dedicated = true }
+}
+
 // MaxFailures lets a [Map], [MapUnordered] or [Collect] go on past k failed
-// items, which are all reported at the end; the next one ends the job. The
-// default is 0.
+// items, which are all reported at the end; the next one ends the job. An item has
+// failed when its [Retries] are used up. The default is 0.
 func MaxFailures(k int) Option {
 	return func(cfg *config) { cfg.maxFailures = k }
 }
@@ -168,6 +188,8 @@ func (cfg *config) check() error {
 		return cfg.errorf("Workers is %d; pass 1 or more", cfg.workers)
 	case cfg.window < 1:
 		return cfg.errorf("Window is %d; pass 1 or more", cfg.window)
+	case cfg.retries < 0:
+		return cfg.errorf("Retries is %d; pass 0 or more", cfg.retries)
 	case cfg.maxFailures < 0:
 		return cfg.errorf("MaxFailures is %d; pass 0 or more", cfg.maxFailures)
 	case cfg.order != nil && cfg.cost != nil:

@@ -91,6 +91,9 @@ func (s *server) share() {
 	if s.m.todo.order != nil || s.keep != nil || !fits(n, size) {
 		return
 	}
+	if s.m.rests(0) && s.comm.LocalSize() == 1 {
+		return // nobody is there to take from it
+	}
 	ranks, mem, name := []int{0}, []byte(nil), ""
 	for r := 1; r < size; r++ {
 		if s.comm.Local(r) {
@@ -109,7 +112,9 @@ func (s *server) share() {
 		mem = unsafe.Slice((*byte)(unsafe.Pointer(&words[0])), boardSize(1))
 	}
 	s.m.share(boardOf(mem, n), name, ranks)
-	s.hand.offered(newDrawer(s.m.todo.board, *s.m.seats[0].offer, size))
+	if !s.m.rests(0) {
+		s.hand.offered(newDrawer(s.m.todo.board, *s.m.seats[0].offer, size))
+	}
 }
 
 // done says that one of the two users of the board is done with it.
@@ -184,7 +189,7 @@ func (s *server) receive(rank int, b []byte) error {
 func (s *server) reportOf(rank int, r *report) {
 	problem := s.journal(rank, r.indices, r.results)
 	s.mu.Lock()
-	if s.sink != nil && !s.m.over && len(r.indices)+len(r.failures) > 0 {
+	if s.sink != nil && !s.m.over && len(r.indices) > 0 {
 		s.sink.arrived(rank, r)
 	}
 	s.m.report(rank, r)
@@ -225,6 +230,10 @@ func (s *server) end(err error) (first bool) {
 // act does what the manager has decided. The caller holds s.mu, which is
 // released.
 func (s *server) act() {
+	if s.sink != nil && len(s.m.failed) > 0 { // before the loop is seen to be over
+		s.sink.failed(s.m.failed)
+		s.m.failed = nil
+	}
 	if s.m.over && !s.closed {
 		s.closed = true
 		s.unwatch()
