@@ -39,7 +39,7 @@ func join(ctx context.Context, found launch.Job) (_ *Comm, err error) {
 	}
 	started := make(chan struct{})
 	var e *engine
-	down := func(d launch.Down) { <-started; e.fail(downError(d)) }
+	down := func(d launch.Down) { <-started; e.hear(d) }
 	if j.peers, err = j.session.Register(ctx, self, down); err != nil {
 		return nil, err
 	}
@@ -53,6 +53,7 @@ func join(ctx context.Context, found launch.Job) (_ *Comm, err error) {
 	e = newEngine(sock.New(sock.Config{
 		Rank: found.Rank, Secret: j.session.Secret(), Build: found.Build, TLS: found.TLS, Peers: addrs, Listeners: listeners,
 	}), found.Rank, found.Size, j.host)
+	e.goesOn = j.session.GoesOn()
 	close(started)
 	go j.watchHub(e, found.Hosted)
 	c := j.world(e, found.Rank)
@@ -93,7 +94,7 @@ func hostHub(ctx context.Context, found launch.Job) (*launch.Hub, error) {
 			if failed { // what comes after the first is mostly its consequence
 				return
 			}
-			failed = true
+			failed = !found.GoesOn || e.Kind != launch.Lost || e.Rank == 0
 			if e.Rank < 0 {
 				fmt.Fprintf(os.Stderr, "dlp: %s (%v)\n", e.Reason, found.Meeting)
 			} else {

@@ -16,17 +16,20 @@ import (
 // held by one rank, or done. Of those that ranks took from the board the manager
 // knows the number only, until they are reported.
 type manager struct {
-	cfg     *config
-	n       int    // items; unknown until a rank of a ManagedSeq meets the end
-	keys    uint64 // fingerprint
-	todo    queue
-	again   redo // beside todo
-	seats   []seat
-	waiters []int // ranks whose request can't be answered yet, first come first
-	resting bool  // rank 0 has asked, and only manages
-	greeted int   // ranks that said hello
-	away    int   // ranks that left
-	doubts  int   // ranks whose keys differ, asked where
+	cfg      *config
+	n        int    // items; unknown until a rank of a ManagedSeq meets the end
+	keys     uint64 // fingerprint
+	todo     queue
+	again    redo // beside todo
+	seats    []seat
+	waiters  []int // ranks whose request can't be answered yet, first come first
+	resting  bool  // rank 0 has asked, and only manages
+	goesOn   bool  // without ranks that are lost
+	missing  int   // ranks that are
+	suspects int   // ranks that have something in hand with which others were lost
+	greeted  int   // ranks that said hello
+	away     int   // ranks that left
+	doubts   int   // ranks whose keys differ, asked where
 
 	turn int           // chunks handed out
 	held int           // indices granted to all ranks
@@ -65,7 +68,10 @@ type seat struct {
 	greeted bool
 	doubted bool // has other keys, and was asked where they begin to differ
 	left    bool // sent its last report, or is lost
-	ended   bool // was told that the loop is over for it
+	lost    bool
+	suspect bool   // holds an item with which a rank was lost, and nothing else
+	did     []span // Managed, where the job goes on without lost ranks: what is done there
+	ended   bool   // was told that the loop is over for it
 
 	offer   *offer // of a place on the board; nil: none
 	offered bool   // it was told
@@ -237,6 +243,7 @@ func (m *manager) report(rank int, r *report) {
 	}
 	if !m.over {
 		m.account(rank, r)
+		m.calm(s)
 	}
 	switch {
 	case r.leave:
@@ -250,8 +257,8 @@ func (m *manager) report(rank int, r *report) {
 		m.waiters = append(m.waiters, rank)
 		s.prompt = m.serve() && s.served
 		s.served = true
-	case len(r.failures) > 0:
-		m.serve() // another rank may be waiting for just that
+	case m.again.count > 0 || m.suspects > 0:
+		m.serve() // a rank may be waiting for just that
 	}
 	m.settle()
 }
@@ -294,12 +301,17 @@ func (m *manager) account(rank int, r *report) {
 // failure is told of an attempt at an item, booked as done, that was in vain. The
 // item goes out again, or it has failed.
 func (m *manager) failure(rank int, f *TaskError) {
-	f.Attempts = m.again.tried(rank, f.Index).attempts
-	if f.Attempts <= m.cfg.retries {
+	t := m.again.failed(rank, f.Index)
+	if f.Attempts = t.attempts(); t.fails <= m.cfg.retries {
 		m.done--
 		m.again.add(f.Index)
 		return
 	}
+	m.fail(f)
+}
+
+// fail books that an item has failed for good.
+func (m *manager) fail(f *TaskError) {
 	m.failed = append(m.failed, f.Index)
 	if m.failures = append(m.failures, f); len(m.failures) > m.cfg.maxFailures {
 		m.end(joinFailures(m.failures))
@@ -326,8 +338,11 @@ func (m *manager) popDone(rank, k int) bool {
 		}
 		first := &s.held[used]
 		n := min(k, first.len())
-		if m.kept {
-			m.fresh = addSpan(m.fresh, span{first.lo, first.lo + n})
+		switch did := (span{first.lo, first.lo + n}); {
+		case m.kept:
+			m.fresh = addSpan(m.fresh, did)
+		case m.goesOn:
+			s.did = addSpan(s.did, did)
 		}
 		first.lo += n
 		k -= n
@@ -401,11 +416,13 @@ func (m *manager) atEnd(rank, n int) {
 	default:
 		m.n, m.ended = n, rank
 		m.todo.cut(n)
+		m.again.cut(n)
 		m.held = 0
 		for r := range m.seats {
 			s := &m.seats[r]
 			s.held = cutSpans(s.held, n)
 			m.held += countSpans(s.held)
+			m.calm(s)
 		}
 	}
 }
@@ -419,6 +436,7 @@ func (m *manager) leave(rank int) {
 	m.held -= back
 	m.todo.giveBack(m.again.giveBack(s.held))
 	s.held = nil
+	m.calm(s)
 	for i, r := range m.waiters {
 		if r == rank {
 			m.waiters = append(m.waiters[:i], m.waiters[i+1:]...)
@@ -515,14 +533,14 @@ func (m *manager) endedByTasks() []*TaskError {
 }
 
 // serve answers those who wait, first come first, and reports whether none is
-// left. If one can't have anything, none can, unless it is what another rank is to
-// try.
+// left. If one can't have anything, none can, unless what there is is for another
+// one, or this one has enough.
 func (m *manager) serve() bool {
 	for k := 0; k < len(m.waiters); {
 		switch {
 		case m.answer(m.waiters[k], now):
 			m.waiters = slices.Delete(m.waiters, k, k+1)
-		case m.again.count == 0:
+		case m.again.count == 0 && m.suspects == 0:
 			return false
 		default:
 			k++
@@ -558,9 +576,16 @@ func (m *manager) answer(rank int, w want) bool {
 
 // choose takes what rank is to get next: first what was tried in vain.
 func (m *manager) choose(rank int, g *grant) {
-	room := m.room()
+	s, room := &m.seats[rank], m.room()
+	if s.suspect {
+		return
+	}
 	if i, ok := m.retry(rank, room); ok {
 		g.spans = addSpan(g.spans, span{i, i + 1})
+		if m.again.suspect(i) {
+			s.suspect = true
+			m.suspects++
+		}
 		return
 	}
 	o := m.outlook()
@@ -580,13 +605,14 @@ func (m *manager) choose(rank int, g *grant) {
 
 // retry takes an item that rank is to try again.
 func (m *manager) retry(rank, room int) (index int, ok bool) {
-	switch {
-	case m.again.count == 0:
+	if m.again.count == 0 {
 		return 0, false
-	case room > 0:
-		return m.again.take(rank, m.alone(rank))
 	}
-	return m.needed, m.again.takeThis(m.needed, rank, m.alone(rank))
+	by := taker{rank: rank, alone: m.alone(rank), idle: len(m.seats[rank].held) == 0}
+	if room > 0 {
+		return m.again.take(by)
+	}
+	return m.needed, m.again.takeThis(m.needed, by)
 }
 
 func (m *manager) outlook() outlook {
@@ -602,10 +628,11 @@ func (m *manager) outlook() outlook {
 
 // workers is how many ranks work, if all of them come.
 func (m *manager) workers() int {
-	if m.cfg.dedicated && len(m.seats) > 1 {
-		return len(m.seats) - 1
+	n := len(m.seats) - m.missing
+	if m.cfg.dedicated && n > 1 {
+		n--
 	}
-	return len(m.seats)
+	return n
 }
 
 // size is how many indices the policy gives; it may be more than are left.
@@ -641,7 +668,7 @@ func (m *manager) open() {
 
 // done and n for the progress, and how many ranks have work.
 func (m *manager) progress() snapshot {
-	p := snapshot{done: m.done, before: m.before, items: m.n, ranks: len(m.seats)}
+	p := snapshot{done: m.done, before: m.before, items: m.n, ranks: len(m.seats) - m.missing}
 	noted := -m.took // of the board, and not reported
 	for i := range m.seats {
 		s := &m.seats[i]

@@ -377,7 +377,8 @@ type world struct {
 	did    map[int]int
 	bad    map[int]int // how often each of these is to fail
 	tried  map[int]int // how often it has
-	last   map[int]int // the rank at which it did last
+	kills  map[int]int // how many ranks were lost with it in hand
+	last   map[int]int // the rank at which it failed last
 	mapped bool
 	window []int // results at the root
 	next   int   // the one that its loop wants, or unknown
@@ -394,17 +395,21 @@ type modelRank struct {
 	quiet   int // the same, of the board
 	indices []int
 	fails   []*TaskError
-	met     bool // the end
+	mine    []int // Managed: what it has done
+	met     bool  // the end
 	told    bool
 	left    bool
 	ended   bool
+	greeted bool
+	dead    bool
+	buried  bool // the manager knows
 }
 
 func newWorld(t testing.TB, seed uint64) *world {
 	r := rand.New(rand.NewPCG(seed, 1))
 	w := &world{
 		t: t, r: r, length: r.IntN(60), did: map[int]int{}, mapped: r.IntN(2) == 0,
-		bad: map[int]int{}, tried: map[int]int{}, last: map[int]int{}, next: unknown,
+		bad: map[int]int{}, tried: map[int]int{}, kills: map[int]int{}, last: map[int]int{}, next: unknown,
 	}
 	opts := []Option{Chunk(r.IntN(5)), MaxFailures(1000), Retries(r.IntN(4))}
 	if r.IntN(3) == 0 {
@@ -437,12 +442,12 @@ func newWorld(t testing.TB, seed uint64) *world {
 	require.NoError(t, cfg.check())
 	w.ranks = make([]*modelRank, 1+r.IntN(5))
 	w.m = newManager(cfg, len(w.ranks))
-	if n != unknown && cfg.order == nil && r.IntN(2) == 0 {
+	w.m.goesOn = r.IntN(2) == 0
+	if n != unknown && cfg.order == nil && !w.m.goesOn && r.IntN(2) == 0 {
 		w.share()
 	}
 	for i := range w.ranks {
 		w.ranks[i] = &modelRank{}
-		w.m.hello(i, hello{items: n})
 	}
 	w.m.consumed(0, w.next)
 	return w
@@ -468,7 +473,7 @@ func (w *world) run() {
 
 func (w *world) done() bool {
 	for _, k := range w.ranks {
-		if !k.ended || !k.left || len(k.up)+len(k.down) > 0 {
+		if !k.buried && (!k.ended || !k.left || len(k.up)+len(k.down) > 0) {
 			return false
 		}
 	}
@@ -478,19 +483,18 @@ func (w *world) done() bool {
 func (w *world) step(rank int) {
 	k := w.ranks[rank]
 	switch w.r.IntN(6) {
-	case 0, 1: // the manager hears
-		if len(k.up) > 0 {
-			w.window = append(w.window, k.up[0].indices...)
-			w.m.report(rank, &k.up[0])
-			k.up = k.up[1:]
-		}
+	case 0, 1:
+		w.listen(rank, k)
 	case 2: // the rank hears
-		if len(k.down) > 0 {
+		if len(k.down) > 0 && !k.dead {
 			w.hear(k, k.down[0])
 			k.down = k.down[1:]
 		}
 	case 3, 4: // the rank works or asks
-		if !k.left {
+		if w.m.goesOn && rank > 0 && w.r.IntN(50) == 0 {
+			w.kill(k)
+		}
+		if !k.left && !k.dead {
 			w.work(rank, k)
 		}
 	case 5: // the root's loop takes a result
@@ -505,6 +509,47 @@ func (w *world) step(rank int) {
 	if !w.m.cfg.unbounded {
 		// One more may have gone out of turn.
 		require.LessOrEqual(w.t, w.m.stored, w.m.cfg.window+len(w.ranks)+1)
+	}
+}
+
+// listen lets the manager hear of a rank: what it said, and in the end that it is lost.
+func (w *world) listen(rank int, k *modelRank) {
+	switch {
+	case !k.greeted && (!k.dead || w.r.IntN(2) == 0):
+		k.greeted = true
+		w.m.hello(rank, hello{items: w.m.cfg.items})
+	case len(k.up) > 0:
+		r := &k.up[0]
+		k.up = k.up[1:]
+		if !w.m.over {
+			w.window = append(w.window, r.indices...)
+			for _, i := range r.indices {
+				w.did[i]++
+			}
+			for _, f := range r.failures {
+				w.tried[f.Index]++
+				w.last[f.Index] = rank
+			}
+		}
+		w.m.report(rank, r)
+	case k.dead && !k.buried:
+		k.buried = true
+		if !w.m.over {
+			for _, i := range indicesOf(w.m.seats[rank].held) {
+				w.kills[i]++
+				w.last[i] = rank
+			}
+			k.mine = nil
+		}
+		w.m.lost(rank, "there", errors.New("killed"))
+	}
+}
+
+// kill lets a rank die: some of its last messages may not have left it.
+func (w *world) kill(k *modelRank) {
+	if !k.dead {
+		k.dead = true
+		k.up = k.up[:w.r.IntN(len(k.up)+1)]
 	}
 }
 
@@ -529,6 +574,11 @@ func (w *world) watch(d decision) {
 	for r := range w.m.seats {
 		if s := &w.m.seats[r]; r != d.rank && s.greeted && !s.left {
 			others++
+		}
+	}
+	for _, i := range indicesOf(d.grant.spans) {
+		if w.kills[i] > 0 {
+			require.Len(w.t, indicesOf(w.m.seats[d.rank].held), 1, "a rank has more than what ranks were lost by")
 		}
 	}
 	if w.m.cfg.dedicated && d.rank == 0 {
@@ -632,14 +682,13 @@ func (w *world) work(rank int, k *modelRank) {
 // try does an item, and reports whether the rank names it when it reports.
 func (w *world) try(rank int, k *modelRank, i int) bool {
 	if w.tried[i] < w.bad[i] {
-		w.tried[i]++
-		w.last[i] = rank
 		k.fails = append(k.fails, &TaskError{Index: i, Rank: rank, Err: errors.New("no")})
 		return true
 	}
-	w.did[i]++
 	if w.mapped {
 		k.indices = append(k.indices, i)
+	} else {
+		k.mine = append(k.mine, i)
 	}
 	return w.mapped
 }
@@ -656,16 +705,21 @@ func (w *world) check() {
 	if errors.Is(w.m.err, ErrIncomplete) {
 		return
 	}
+	for _, k := range w.ranks {
+		for _, i := range k.mine {
+			w.did[i]++
+		}
+	}
 	failed := 0
-	for i, times := range w.bad {
-		if times <= w.m.cfg.retries {
-			require.Equal(w.t, times, w.tried[i], "attempts at item %d before the last", i)
+	for i := range w.length {
+		if w.tried[i] <= w.m.cfg.retries && w.kills[i] < mostKilled {
+			require.Equal(w.t, w.bad[i], w.tried[i], "attempts at item %d before the last", i)
 			continue
 		}
 		failed++
 		k := slices.IndexFunc(w.m.failures, func(f *TaskError) bool { return f.Index == i })
 		require.GreaterOrEqual(w.t, k, 0, "item %d has failed", i)
-		require.Equal(w.t, w.m.cfg.retries+1, w.m.failures[k].Attempts)
+		require.Equal(w.t, w.tried[i]+w.kills[i], w.m.failures[k].Attempts)
 		require.Equal(w.t, w.last[i], w.m.failures[k].Rank)
 	}
 	require.Len(w.t, w.m.failures, failed)

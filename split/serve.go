@@ -2,6 +2,7 @@ package split
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,6 +57,7 @@ func newServer(ctx context.Context, comm *mpi.Comm, cfg *config, hand *hand, sin
 		s.m = newManager(&config{call: cfg.call, label: cfg.label}, comm.Size())
 	} else {
 		s.m = newManager(cfg, comm.Size())
+		s.m.goesOn = comm.GoesOn()
 		if s.keep != nil {
 			s.m.resume(s.keep.done, sink != nil)
 		}
@@ -93,6 +95,9 @@ func (s *server) share() {
 	}
 	if s.m.rests(0) && s.comm.LocalSize() == 1 {
 		return // nobody is there to take from it
+	}
+	if s.m.goesOn {
+		return // who is lost can't say what it has taken
 	}
 	ranks, mem, name := []int{0}, []byte(nil), ""
 	for r := 1; r < size; r++ {
@@ -136,6 +141,10 @@ func (s *server) run() {
 	defer s.done()
 	for !s.alone() {
 		body, status, err := s.comm.Recv(ctx, mpi.AnySource, tag)
+		if gone, ok := errors.AsType[*mpi.RankError](err); ok && status.Source != 0 {
+			s.event(func(m *manager) { m.lost(status.Source, gone.Host, gone.Err) })
+			continue
+		}
 		if err == nil {
 			err = s.receive(status.Source, body)
 		}

@@ -29,6 +29,10 @@ it would make of that; dlprun journal says what is in a journal of a loop.
       --output-dir DIR write each rank's output to DIR/rank-K.out and
                        DIR/rank-K.err, and nothing to the terminal
       --timeout D      end the job after D, such as 90s or 2h
+      --on-failure MODE
+                       abort: a rank that is lost ends the job (default);
+                       continue: loops give what it had begun to the others, unless
+                       it is rank 0 (docs/faults.md)
       --bind-to MODE   core: rank k runs on one processor, the k-th that this
                        process may use; none: wherever the system likes (default)
       --progress MODE  bar, log, off, or auto (default): how loops report their
@@ -47,7 +51,8 @@ Each rank gets an equal share of the processors (GOMAXPROCS, OMP_NUM_THREADS)
 unless these are set.
 
 Ctrl-C ends the job: SIGTERM, and after 5 s, or a second Ctrl-C, SIGKILL.
-Exit status: 0 if every rank finished cleanly, else that of the first rank that
+Exit status: 0 if every rank finished cleanly (with --on-failure=continue: every rank
+that is left; a line names those that were lost), else that of the first rank that
 failed (128+n for signal n), with one line that says which and why; 124 after
 --timeout; 2 for wrong usage; 126 and 127 if PROGRAM can't be run or found.
 `
@@ -58,6 +63,7 @@ type options struct {
 	tag           bool
 	outputDir     string
 	timeout       time.Duration // 0: none
+	onFailure     string        // "": not given
 	bind          string
 	progress      string // "": not given
 	debug         int    // -1: no rank
@@ -80,6 +86,7 @@ func parse(args []string) (options, error) {
 	fs.BoolVar(&o.tag, "tag-output", false, "")
 	fs.StringVar(&o.outputDir, "output-dir", "", "")
 	fs.Var((*duration)(&o.timeout), "timeout", "")
+	fs.Var(choice{&o.onFailure, []string{"abort", "continue"}}, "on-failure", "")
 	fs.Var(choice{&o.bind, []string{"core", "none"}}, "bind-to", "")
 	fs.Var(choice{&o.progress, []string{"auto", "bar", "log", "off"}}, "progress", "")
 	fs.Var(number{&o.debug, 0, "write the number of a rank"}, "debug", "")

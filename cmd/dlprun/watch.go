@@ -11,7 +11,7 @@ import (
 
 // watch does what the verdict says, until the job is over.
 func (j *job) watch(signals <-chan os.Signal) (status int) {
-	v := newVerdict(j.opts.np, launch.Host(), j.opts.with)
+	v := newVerdict(j.opts.np, launch.Host(), j.opts.with, j.goesOn)
 	timer := time.NewTimer(0)
 	<-timer.C
 	var timeout <-chan time.Time
@@ -44,6 +44,8 @@ func (j *job) watch(signals <-chan os.Signal) (status int) {
 				j.hub.Down(a.rank, a.cause)
 			case send:
 				j.group.signal(a.signal)
+			case end:
+				j.ranks[a.rank].cmd.Process.Kill() // an error: it has ended
 			case killAll:
 				j.group.kill()
 			case arm:

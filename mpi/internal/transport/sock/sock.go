@@ -166,7 +166,7 @@ func (t *Transport) read(conn net.Conn, p *peer) {
 }
 
 // drainTime is how long the second connection with a peer may go on when the
-// first has broken.
+// first has broken, and all of them with one that is given up.
 const drainTime = 5 * time.Second
 
 // ended takes conn out of the books; err is nil after a goodbye. Of a peer that
@@ -179,14 +179,36 @@ func (t *Transport) ended(conn net.Conn, p *peer, err error) {
 	p.readers--
 	if err == nil {
 		p.left = true
-	} else if p.broken == nil {
-		p.broken = err
-		for other, q := range t.conns {
-			if q == p {
-				other.SetReadDeadline(time.Now().Add(drainTime)) // an error: it has ended already
-			}
+	} else {
+		t.breakOff(p, err)
+	}
+	t.reportLocked(p)
+}
+
+// Drop gives up a peer; see transport.Dropper.
+func (t *Transport) Drop(rank int, why error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.breakOff(t.peers[rank], why)
+	t.reportLocked(t.peers[rank])
+}
+
+// breakOff notes that a connection with p has ended without a goodbye, or should.
+// Others bring in what is on its way. The caller holds t.mu.
+func (t *Transport) breakOff(p *peer, why error) {
+	if p.broken != nil {
+		return
+	}
+	p.broken = why
+	for conn, q := range t.conns {
+		if q == p {
+			conn.SetReadDeadline(time.Now().Add(drainTime)) // an error: it has ended already
 		}
 	}
+}
+
+// reportLocked lets Recv hear of a peer that has broken off. The caller holds t.mu.
+func (t *Transport) reportLocked(p *peer) {
 	if p.readers == 0 && p.broken != nil && !p.reported {
 		p.reported = true
 		t.inbox.Fail(&transport.PeerError{Rank: p.rank, Err: p.broken})
@@ -239,6 +261,12 @@ func (t *Transport) Send(ctx context.Context, dst int, m *wire.Message) error {
 
 // dial opens p's connection. The caller has p's turn.
 func (t *Transport) dial(ctx context.Context, p *peer) error {
+	t.mu.Lock()
+	broken := p.broken
+	t.mu.Unlock()
+	if broken != nil {
+		return t.lose(p, broken)
+	}
 	ctx, stop := transport.Until(ctx, t.life)
 	defer stop()
 	hello := auth.Hello{Purpose: auth.Data, Rank: t.cfg.Rank, Size: len(t.peers), Build: t.cfg.Build}
