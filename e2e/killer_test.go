@@ -165,5 +165,5 @@ func right(mode, folder string, items int, out string) bool {
 // survivorValue is what item i of survivor gives.
 func survivorValue(i int) string {
 	sum := sha256.Sum256([]byte(strconv.Itoa(i)))
-	return fmt.Sprintf("%x", sum)[:1+i%64] + fmt.Sprintf("%0*d", i%997, i)
+	return fmt.Sprintf("%x", sum)[:1+i%64] + fmt.Sprintf("%0*d", i%97, i)
 }

@@ -51,9 +51,9 @@ Each rank gets an equal share of the processors (GOMAXPROCS, OMP_NUM_THREADS)
 unless these are set.
 
 Ctrl-C ends the job: SIGTERM, and after 5 s, or a second Ctrl-C, SIGKILL.
-Exit status: 0 if every rank finished cleanly (with --on-failure=continue: every rank
-that is left; a line names those that were lost), else that of the first rank that
-failed (128+n for signal n), with one line that says which and why; 124 after
+Exit status: 0 if every rank finished cleanly (with --on-failure=continue, every
+rank that is left; a line names those that were lost), else that of the first rank
+that failed (128+n for signal n), with one line that says which and why; 124 after
 --timeout; 2 for wrong usage; 126 and 127 if PROGRAM can't be run or found.
 `
 

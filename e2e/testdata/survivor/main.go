@@ -29,9 +29,9 @@ var (
 	chunk   = flag.Int("chunk", 0, "indices at a time")
 	allowed = flag.Int("max-failures", 0, "of items")
 	folder  = flag.String("folder", "", "for the numbers of the processes, and what a managed loop has done")
-	poison  = flag.Int("poison", -1, "the item that kills each rank but 0 that works on it")
+	poison  = flag.Int("poison", -1, "the item that kills each rank that works on it; rank 0 then only manages")
 	dies    = flag.Int("dies", -1, "the rank that kills itself")
-	when    = flag.String("when", "", "that it does: hello, after, barrier or stop (instead of kill, after some items)")
+	when    = flag.String("when", "", "that it does: hello, after or sent; exit, for exit(3) instead, or stop, in the loop")
 	later   = flag.Bool("later", false, "call collective operations after the loop, and say what comes of it")
 )
 
@@ -69,22 +69,30 @@ func end(sig syscall.Signal) {
 	select {}
 }
 
-// value is what item i gives: up to a kilobyte that depends on nothing else.
+// value is what item i gives: some bytes that depends on nothing else.
 func value(i int) string {
 	sum := sha256.Sum256([]byte(strconv.Itoa(i)))
-	return fmt.Sprintf("%x", sum)[:1+i%64] + fmt.Sprintf("%0*d", i%997, i)
+	return fmt.Sprintf("%x", sum)[:1+i%64] + fmt.Sprintf("%0*d", i%97, i)
 }
 
 func loop(ctx context.Context, world *mpi.Comm) error {
 	opts := []split.Option{split.Workers(*workers), split.Window(*window), split.Chunk(*chunk), split.MaxFailures(*allowed), split.Progress(split.ProgressOff)}
+	if *poison >= 0 {
+		opts = append(opts, split.Dedicated())
+	}
 	done := 0
 	work := func(ctx context.Context, i int) (string, error) {
-		if i == *poison && !world.IsRoot() {
+		if i == *poison {
 			fmt.Fprintf(os.Stderr, "rank %d takes the poison\n", world.Rank())
 			end(syscall.SIGKILL)
 		}
-		if done++; world.Rank() == *dies && *when == "stop" && done == 3 {
-			end(syscall.SIGSTOP)
+		if done++; world.Rank() == *dies && done == 3 {
+			switch *when {
+			case "stop":
+				end(syscall.SIGSTOP)
+			case "exit":
+				os.Exit(3)
+			}
 		}
 		time.Sleep(time.Duration(rand.Int64N(2*int64(*pause) + 1)))
 		return value(i), nil
