@@ -57,6 +57,7 @@ var (
 	_ func(*mpi.Comm, context.Context) error                                                     = (*mpi.Comm).Finalize
 	_ func(*mpi.Comm, int, string)                                                               = (*mpi.Comm).Abort
 	_ func(*mpi.Comm) string                                                                     = (*mpi.Comm).Backend
+	_ func(*mpi.Comm) bool                                                                       = (*mpi.Comm).GoesOn
 	_ func(context.Context, *mpi.Comm, int, ...split.Option) *split.Loop                         = split.Managed
 	_ func(*split.Loop) iter.Seq[int]                                                            = (*split.Loop).All
 	_ func(context.Context, *mpi.Comm, iter.Seq[string], ...split.Option) *split.SeqLoop[string] = split.ManagedSeq[string]

@@ -114,7 +114,7 @@ func killRanks(rng *rand.Rand, folder string, ranks int, victims []int, ended <-
 		select {
 		case <-ended:
 			return kills
-		case <-time.After(time.Duration(rng.IntN(150)) * time.Millisecond):
+		case <-time.After(time.Duration(rng.IntN(60)) * time.Millisecond):
 		}
 		text, err := os.ReadFile(filepath.Join(folder, fmt.Sprint("pid-", v+1)))
 		if err != nil {

@@ -91,7 +91,7 @@ func (c *Comm) beginAt(op, args, site string) (*call, error) {
 func (k *call) send(ctx context.Context, dst int, step Tag, form uint8, body []byte) error {
 	m := wire.Message{Kind: wire.Collective, Form: form, Tag: int32(step), Comm: k.c.id, Seq: k.seq, Note: k.note, Body: body}
 	if !k.partial {
-		if err := k.c.engine.needs(k.op, k.c.group); err != nil {
+		if err := k.c.engine.needs(k.op, k.c.group...); err != nil {
 			return err
 		}
 	}

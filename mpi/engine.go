@@ -142,6 +142,9 @@ func (e *engine) send(ctx context.Context, op string, dst int, m *wire.Message) 
 	if err := e.failed(op); err != nil {
 		return err
 	}
+	if err := e.needs(op, dst); err != nil {
+		return err
+	}
 	if err := e.t.Send(ctx, dst, m); err != nil {
 		return e.broken(ctx, op, err)
 	}

@@ -23,6 +23,14 @@ type loss struct {
 	gone  *RankError    // of both; nil until then
 }
 
+// why is the best explanation.
+func (l *loss) why() error {
+	if l.word != nil {
+		return l.word
+	}
+	return l.cut
+}
+
 // GoesOn reports whether the job goes on when a rank other than 0 is lost, as
 // dlprun --on-failure=continue or DLP_ON_FAILURE say. Loops of package split then
 // give what a lost rank had begun to others. Barrier and Finalize do without it;
@@ -59,6 +67,7 @@ func (e *engine) lost(rank int, why error) {
 	}
 	l.word = why
 	close(l.heard)
+	e.bereaved.Store(true)
 	cut := l.cut != nil
 	if cut {
 		e.mourn(rank, l)
@@ -89,11 +98,7 @@ func (e *engine) cutOff(gone *transport.PeerError) {
 
 // mourn makes a loss known to all calls, blocked or to come. The caller holds e.mu.
 func (e *engine) mourn(rank int, l *loss) {
-	why := l.word
-	if why == nil {
-		why = l.cut
-	}
-	l.gone = &RankError{Rank: rank, Host: e.host(rank), Err: why}
+	l.gone = &RankError{Rank: rank, Host: e.host(rank), Err: l.why()}
 	e.bereaved.Store(true)
 	e.wakeAll()
 	e.rouse()
@@ -147,15 +152,21 @@ func (e *engine) missing(w *want) error {
 	return nil
 }
 
-// needs returns the error of a collective operation among ranks of which one is
-// lost.
-func (e *engine) needs(op string, group []int) error {
+// needs returns the error of a call that is to send to ranks, or needs them in
+// another way, of which one is known to be lost. What that one has sent may still be
+// on its way.
+func (e *engine) needs(op string, ranks ...int) error {
 	if !e.bereaved.Load() {
 		return nil
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.missing(&want{src: e.rank, from: group, together: true, op: op})
+	for _, r := range ranks {
+		if l := e.losses[r]; l != nil && (l.word != nil || l.gone != nil) {
+			return &RankError{Rank: r, Host: e.host(r), Op: op, Err: l.why()}
+		}
+	}
+	return nil
 }
 
 // unreachable waits for the word of the hub about a rank that can't be sent to, and
@@ -171,13 +182,10 @@ func (e *engine) unreachable(ctx context.Context, op string, peer *transport.Pee
 	case <-ctx.Done():
 	case <-time.After(verdictTime):
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	why := peer.Err
-	if l.word != nil {
-		why = l.word
+	if err := e.needs(op, peer.Rank); err != nil {
+		return err
 	}
-	return &RankError{Rank: peer.Rank, Host: e.host(peer.Rank), Op: op, Err: why}
+	return &RankError{Rank: peer.Rank, Host: e.host(peer.Rank), Op: op, Err: peer.Err}
 }
 
 // lostRank returns the world rank that err says is lost while the job goes on, -1 if

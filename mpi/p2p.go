@@ -78,7 +78,7 @@ func (c *Comm) send(ctx context.Context, op string, dst int, tag Tag, form codec
 		return fmt.Errorf("mpi: %s: tag is %d; tags are 0 or more", op, tag)
 	}
 	if c.together {
-		if err := c.engine.needs(op, c.group); err != nil {
+		if err := c.engine.needs(op, c.group...); err != nil {
 			return err
 		}
 	}

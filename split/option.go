@@ -124,7 +124,8 @@ func Dedicated() Option {
 
 // MaxFailures lets a [Map], [MapUnordered] or [Collect] go on past k failed
 // items, which are all reported at the end; the next one ends the job. An item has
-// failed when its [Retries] are used up. The default is 0.
+// failed when its [Retries] are used up, or when three ranks were lost with it in a job
+// that goes on without them: then MaxFailures counts for every loop. The default is 0.
 func MaxFailures(k int) Option {
 	return func(cfg *config) { cfg.maxFailures = k }
 }

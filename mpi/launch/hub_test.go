@@ -198,6 +198,56 @@ func TestLostRank(t *testing.T) {
 	require.Equal(t, launch.Down{Rank: 1, Host: launch.Host(), Cause: launch.Vanished}, h.down(t, ms[0]))
 }
 
+// A job that goes on ends when all that are left have finalized.
+func TestJobGoesOn(t *testing.T) {
+	h := start(t, launch.HubConfig{Size: 4, GoesOn: true})
+	ms := h.all(t)
+	ended := make([]chan error, h.size)
+	finalize := func(r int) {
+		ended[r] = make(chan error, 1)
+		go func() { ended[r] <- ms[r].Finalize(h.ctx) }()
+		for i := 0; ; i++ {
+			if e := h.event(t, i); e.Kind == launch.Finalized && e.Rank == r {
+				return
+			}
+		}
+	}
+	require.True(t, ms[1].GoesOn())
+	finalize(3)
+	require.NoError(t, ms[2].Close())
+	want := launch.Down{Rank: 2, Host: launch.Host(), Cause: launch.Vanished, GoesOn: true}
+	require.Equal(t, want, h.down(t, ms[0]))
+	require.Equal(t, want, h.down(t, ms[1]))
+	h.Down(3, "killed by signal 9 (killed)") // on its way out
+	require.Equal(t, 3, h.down(t, ms[0]).Rank)
+	finalize(0)
+	require.False(t, ms[0].Ended())
+	require.NoError(t, ms[1].Close())
+	require.NoError(t, <-ended[0])
+	require.NoError(t, <-ended[3])
+}
+
+// It does not go on without rank 0, nor without one that says that it fails.
+func TestJobThatCannotGoOn(t *testing.T) {
+	h := start(t, launch.HubConfig{Size: 3, GoesOn: true})
+	ms := h.all(t)
+	require.True(t, ms[2].Fail(1, "no data", false))
+	require.False(t, h.down(t, ms[1]).GoesOn)
+	require.NoError(t, ms[0].Close())
+	d := h.down(t, ms[1])
+	require.Equal(t, 0, d.Rank)
+	require.False(t, d.GoesOn)
+
+	h = start(t, launch.HubConfig{Size: 2, GoesOn: true})
+	s, err := h.join(t, 1)
+	require.NoError(t, err)
+	other, err := h.join(t, 0)
+	require.NoError(t, err)
+	require.NoError(t, s.Close()) // before all have joined
+	_, err = other.Register(h.ctx, launch.Peer{Rank: 0}, nil)
+	require.ErrorContains(t, err, "rank 1 (host unknown) was lost before all ranks had joined")
+}
+
 // A launcher that knows better is heard, if it speaks within Grace.
 func TestLauncherKnowsBetter(t *testing.T) {
 	h := start(t, launch.HubConfig{Size: 2, Grace: time.Hour})

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -80,13 +81,13 @@ func loop(ctx context.Context, world *mpi.Comm) error {
 	if *poison >= 0 {
 		opts = append(opts, split.Dedicated())
 	}
-	done := 0
+	var done atomic.Int32
 	work := func(ctx context.Context, i int) (string, error) {
 		if i == *poison {
 			fmt.Fprintf(os.Stderr, "rank %d takes the poison\n", world.Rank())
 			end(syscall.SIGKILL)
 		}
-		if done++; world.Rank() == *dies && done == 3 {
+		if done.Add(1) == 3 && world.Rank() == *dies {
 			switch *when {
 			case "stop":
 				end(syscall.SIGSTOP)
