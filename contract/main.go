@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/dlprun/dlp/gather"
 	"github.com/dlprun/dlp/mpi"
@@ -288,6 +289,6 @@ func failing(ctx context.Context, c *mpi.Comm) error {
 	if !errors.As(err, &task) && c.IsRoot() {
 		return fmt.Errorf("a failing task gives %w", err)
 	}
-	_, err = r(ctx, c, 3, func(context.Context, int) (int, error) { return 0, errors.New("no") }, split.Retries(2), split.Dedicated())
+	_, err = r(ctx, c, 3, func(context.Context, int) (int, error) { return 0, errors.New("no") }, split.Retries(2), split.Dedicated(), split.TaskTimeout(time.Minute))
 	return must(errors.As(err, &task) && task.Attempts == 3, "Retries")
 }

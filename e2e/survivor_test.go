@@ -56,9 +56,9 @@ func TestPoison(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			folder := tempDir(t)
-			r := goingOn.run(t, 6, "survivor", "-mode", mode, "-folder", folder, "-poison", "30", "-chunk", "4", "-workers", "3", "-pause", "5ms")
+			r := goingOn.run(t, 6, "survivor", "-mode", mode, "-folder", folder, "-dedicated", "-poison", "30", "-chunk", "4", "-workers", "3", "-pause", "5ms")
 			require.Equal(t, 1, r.status, "%v", r)
-			said := regexp.MustCompile(`item 30 failed on rank (\d) \(.*\) at attempt 3: it killed 3 ranks: (\d), (\d), (\d); the last: killed by signal 9`).FindStringSubmatch(r.stderr)
+			said := regexp.MustCompile(`item 30 \(key 30\) failed on rank (\d) \(.*\) at attempt 3: it killed 3 ranks: (\d), (\d), (\d); the last: killed by signal 9`).FindStringSubmatch(r.stderr)
 			require.NotNil(t, said, "%v", r)
 			require.Equal(t, said[1], said[4])
 			for _, rank := range said[2:] {
@@ -67,9 +67,9 @@ func TestPoison(t *testing.T) {
 			require.Equal(t, 3, strings.Count(r.stderr, " takes the poison\n"), "%v", r)
 
 			folder = tempDir(t)
-			r = goingOn.run(t, 6, "survivor", "-mode", mode, "-folder", folder, "-items", "100", "-poison", "30", "-chunk", "4", "-max-failures", "1")
+			r = goingOn.run(t, 6, "survivor", "-mode", mode, "-folder", folder, "-items", "100", "-dedicated", "-poison", "30", "-chunk", "4", "-max-failures", "1")
 			require.Equal(t, 1, r.status, "%v", r)
-			require.Contains(t, r.stderr, "item 30 failed", "%v", r)
+			require.Contains(t, r.stderr, "item 30 (key 30) failed", "%v", r)
 			require.Equal(t, 3, strings.Count(r.stderr, " takes the poison\n"), "%v", r)
 			if mode == "managed" || mode == "seq" {
 				names, err := filepath.Glob(filepath.Join(folder, "item-*"))
@@ -159,7 +159,7 @@ func TestRankIsLostUnderLaunchers(t *testing.T) {
 		l.env = append(l.env, "DLP_ON_FAILURE=continue", "DLP_HEARTBEAT=1")
 		t.Run(l.name, func(t *testing.T) {
 			t.Parallel()
-			for _, when := range []string{"hello", "after", "stop"} {
+			for _, when := range []string{"hello", "exit", "after", "stop"} {
 				if when == "stop" && !strings.HasPrefix(l.name, "dlprun") {
 					continue // they wait for what is stopped
 				}
@@ -188,4 +188,42 @@ func TestRankIsLostUnderHydra(t *testing.T) {
 	r = l.run(t, 4, "survivor", "-items", "100", "-dies", "2", "-when", "exit")
 	require.Zero(t, r.status, "%v", r)
 	require.True(t, right("map", "", 100, r.stdout), "%v", r)
+}
+
+// A task that ignores its context takes its rank with it, and the job; or only its
+// rank, if the job goes on.
+func TestTaskThatIgnoresItsTimeout(t *testing.T) {
+	t.Parallel()
+	const line = `item 30 \(key 30\) has not ended on rank (\d) \(.*\) 5s after its TaskTimeout of 500ms: the rank is given up`
+	const stack = `(?s)dlp: rank \d: where the task on item 30 \(key 30\) is:\ngoroutine .*main\.forever`
+	for _, mode := range modes {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			flags := func(more ...string) []string {
+				return append([]string{"survivor", "-mode", mode, "-folder", tempDir(t), "-stuck", "30", "-timeout", "500ms"}, more...)
+			}
+			r := dlprun.run(t, 3, flags()...)
+			require.Equal(t, 1, r.status, "%v", r)
+			require.Regexp(t, `dlprun: rank \d \(.*\): split: .*: `+line, r.stderr)
+			require.Regexp(t, stack, r.stderr)
+
+			r = launcher{command: cmd()}.run(t, 1, flags()...)
+			require.Equal(t, 1, r.status, "%v", r)
+			require.Regexp(t, `dlp: rank 0 \(.*\): split: .*: `+line, r.stderr)
+			require.Regexp(t, stack, r.stderr)
+
+			lost := regexp.MustCompile(line + "; the job goes on without it\n")
+			folder := tempDir(t)
+			r = goingOn.run(t, 4, "survivor", "-mode", mode, "-folder", folder, "-items", "100", "-stuck", "30", "-timeout", "500ms", "-dedicated", "-once", "-workers", "2")
+			require.Zero(t, r.status, "%v", r)
+			require.True(t, right(mode, folder, 100, r.stdout), "%v", r)
+			require.Regexp(t, lost, r.stderr)
+			require.Regexp(t, stack, r.stderr)
+
+			r = goingOn.run(t, 5, flags("-dedicated")...)
+			require.Equal(t, 1, r.status, "%v", r)
+			require.Len(t, lost.FindAllString(r.stderr, -1), 3, "%v", r)
+			require.Regexp(t, `item 30 \(key 30\) failed on rank \d \(.*\) at attempt 3: it killed 3 ranks: \d, \d, \d; the last: .*`+line, r.stderr)
+		})
+	}
 }

@@ -3,6 +3,8 @@ package mpi
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"strconv"
 	"time"
 
@@ -44,6 +46,27 @@ func (c *Comm) GoesOn() bool { return c.engine.goesOn }
 // fails when one of them is lost, as collective operations do. It is meant for
 // libraries, whose messages among many ranks make no sense without one of them.
 func (c *Comm) Together() { c.together = true }
+
+// Resign ends this rank, as a library must that can't go on in this process. Where the
+// job goes on without lost ranks, and this is not rank 0, it goes on: this process exits
+// with code (1 if that would be status 0), and the others hear the reason. Elsewhere it is
+// Abort. It does not return.
+func (c *Comm) Resign(code int, reason string) {
+	if code&0xff == 0 {
+		code = 1
+	}
+	j, rank := c.job, c.engine.rank
+	if !c.engine.goesOn || rank == Root {
+		j.end(rank, code, reason, true)
+	}
+	if !j.session.Resign(code, reason) {
+		fmt.Fprintf(os.Stderr, "dlp: rank %d%s: %s\n", rank, in(j.host(rank)), reason)
+	}
+	if j.folder != "" {
+		os.RemoveAll(j.folder) // the launcher is told nothing: it may end all ranks for that
+	}
+	os.Exit(code)
+}
 
 // loss returns what is known of a rank that is, or seems, lost. The caller holds
 // e.mu.

@@ -29,6 +29,17 @@ func ExampleComm_GoesOn() {
 	// Output: false 1
 }
 
+func ExampleComm_Resign() {
+	err := mpi.RunLocal(context.Background(), 2, func(ctx context.Context, world *mpi.Comm) error {
+		if world.Rank() == 1 {
+			world.Resign(1, "a task is stuck")
+		}
+		return world.Barrier(ctx) // here, and wherever a lost rank ends the job, in vain
+	})
+	fmt.Println(err)
+	// Output: rank 1: the job was aborted with status 1: a task is stuck
+}
+
 func ExampleComm_Together() {
 	err := mpi.RunLocal(context.Background(), 3, func(ctx context.Context, world *mpi.Comm) error {
 		ring, err := world.Dup(ctx)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/dlprun/dlp/mpi"
 	"github.com/dlprun/dlp/split"
@@ -439,6 +440,25 @@ func ExampleRetries() {
 		return err
 	})
 	// Output: [0 1 4 9 16 25]
+}
+
+func ExampleTaskTimeout() {
+	run(2, func(ctx context.Context, world *mpi.Comm) error {
+		fetch := func(ctx context.Context, i int) (int, error) {
+			if i == 3 { // a server that does not answer
+				<-ctx.Done()
+				return 0, context.Cause(ctx)
+			}
+			return i * i, nil
+		}
+		squares, err := split.Collect(ctx, world, 6, fetch, split.TaskTimeout(50*time.Millisecond), split.MaxFailures(1))
+		var failed *split.TaskError
+		if world.IsRoot() && errors.As(err, &failed) {
+			fmt.Println(squares, failed.Index, failed.Err)
+		}
+		return nil
+	})
+	// Output: [0 1 4 0 16 25] 3 TaskTimeout is over after 50ms
 }
 
 func ExampleDedicated() {

@@ -56,6 +56,7 @@ type failure struct {
 	Code    int    `json:"code"`
 	Reason  string `json:"reason"`
 	Aborted bool   `json:"aborted,omitempty"`
+	Alone   bool   `json:"alone,omitempty"` // it need not take the job with it
 }
 
 func writeControl(conn net.Conn, form uint8, body any) error {

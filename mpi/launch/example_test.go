@@ -218,6 +218,15 @@ func ExampleSession_Fail() {
 	// Output: the hub knows: true
 }
 
+func ExampleSession_Resign() {
+	twoRanks(func(_ context.Context, rank int, s *launch.Session, _ []launch.Peer) {
+		if rank == 1 { // rank 0 is told, by what it gave Register
+			fmt.Println("the hub knows:", s.Resign(1, "a task is stuck"))
+		}
+	})
+	// Output: the hub knows: true
+}
+
 func ExampleSession_Gone() {
 	twoRanks(func(ctx context.Context, rank int, s *launch.Session, _ []launch.Peer) {
 		if err := s.Finalize(ctx); err != nil {

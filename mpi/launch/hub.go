@@ -353,7 +353,16 @@ func (h *Hub) handle(m *member, msg wire.Message) error {
 		f.Reason = oneLine(f.Reason)
 		h.mu.Lock()
 		m.failed = true
+		alone := f.Alone && h.spares(m.rank)
 		h.mu.Unlock()
+		if alone {
+			h.event(Event{Kind: Lost, Rank: m.rank, Host: m.peer.Host, Pid: m.peer.Pid, Reason: f.Reason})
+			h.mu.Lock()
+			m.tell(msgAck, nil)
+			h.tellLost(m.rank, f.Reason)
+			h.mu.Unlock()
+			return nil
+		}
 		h.event(Event{Kind: Failed, Rank: m.rank, Host: m.peer.Host, Pid: m.peer.Pid, Code: f.Code, Reason: f.Reason})
 		h.mu.Lock()
 		m.tell(msgAck, nil)
@@ -468,8 +477,11 @@ func (h *Hub) heartbeat() {
 // tellLost tells the others that rank is gone without a word, and whether the job
 // goes on. The caller holds h.mu.
 func (h *Hub) tellLost(rank int, cause string) {
-	h.tellDown(Down{Rank: rank, Cause: cause, GoesOn: h.cfg.GoesOn && h.begun && rank > 0})
+	h.tellDown(Down{Rank: rank, Cause: cause, GoesOn: h.spares(rank)})
 }
+
+// spares reports whether the job can go on without rank. The caller holds h.mu.
+func (h *Hub) spares(rank int) bool { return h.cfg.GoesOn && h.begun && rank > 0 }
 
 // tellDown tells the others once that a rank is gone. The caller holds h.mu.
 func (h *Hub) tellDown(d Down) {

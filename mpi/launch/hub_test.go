@@ -227,6 +227,24 @@ func TestJobGoesOn(t *testing.T) {
 	require.NoError(t, <-ended[3])
 }
 
+// It goes on without one that has resigned, where it does without lost ones.
+func TestResign(t *testing.T) {
+	for _, goesOn := range []bool{true, false} {
+		h := start(t, launch.HubConfig{Size: 3, GoesOn: goesOn})
+		ms := h.all(t)
+		require.True(t, ms[2].Resign(1, "a task is stuck"))
+		want := launch.Failed
+		if goesOn {
+			want = launch.Lost
+		}
+		require.Equal(t, want, h.event(t, 3).Kind)
+		require.Equal(t, "a task is stuck", h.event(t, 3).Reason)
+		require.Equal(t, launch.Down{Rank: 2, Host: launch.Host(), Cause: "a task is stuck", GoesOn: goesOn}, h.down(t, ms[1]))
+		require.True(t, ms[0].Resign(1, "rank 0 is another thing"))
+		require.False(t, h.down(t, ms[1]).GoesOn)
+	}
+}
+
 // It does not go on without rank 0, nor without one that says that it fails.
 func TestJobThatCannotGoOn(t *testing.T) {
 	h := start(t, launch.HubConfig{Size: 3, GoesOn: true})

@@ -264,7 +264,17 @@ func (s *Session) listen() {
 // process will have, and waits a second at most until the hub knows. It reports
 // whether it does: the hub's host then shows the reason, and this rank need not.
 func (s *Session) Fail(code int, reason string, aborted bool) bool {
-	if s.write(msgFailed, failure{Code: code, Reason: oneLine(reason), Aborted: aborted}) != nil {
+	return s.fail(failure{Code: code, Reason: oneLine(reason), Aborted: aborted})
+}
+
+// Resign is Fail of a rank without which the job may go on, if it does so without
+// lost ranks.
+func (s *Session) Resign(code int, reason string) bool {
+	return s.fail(failure{Code: code, Reason: oneLine(reason), Alone: true})
+}
+
+func (s *Session) fail(f failure) bool {
+	if s.write(msgFailed, f) != nil {
 		return false
 	}
 	select {

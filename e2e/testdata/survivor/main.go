@@ -30,7 +30,11 @@ var (
 	chunk   = flag.Int("chunk", 0, "indices at a time")
 	allowed = flag.Int("max-failures", 0, "of items")
 	folder  = flag.String("folder", "", "for the numbers of the processes, and what a managed loop has done")
-	poison  = flag.Int("poison", -1, "the item that kills each rank that works on it; rank 0 then only manages")
+	poison  = flag.Int("poison", -1, "the item that kills each rank that works on it")
+	stuck   = flag.Int("stuck", -1, "the item whose task ignores that its time is over")
+	once    = flag.Bool("once", false, "only the first of its tasks does")
+	timeout = flag.Duration("timeout", 0, "of tasks")
+	alone   = flag.Bool("dedicated", false, "rank 0 only manages")
 	dies    = flag.Int("dies", -1, "the rank that kills itself")
 	when    = flag.String("when", "", "that it does: hello, after or sent; exit, for exit(3) instead, or stop, in the loop")
 	later   = flag.Bool("later", false, "call collective operations after the loop, and say what comes of it")
@@ -77,8 +81,9 @@ func value(i int) string {
 }
 
 func loop(ctx context.Context, world *mpi.Comm) error {
-	opts := []split.Option{split.Workers(*workers), split.Window(*window), split.Chunk(*chunk), split.MaxFailures(*allowed), split.Progress(split.ProgressOff)}
-	if *poison >= 0 {
+	opts := []split.Option{split.Workers(*workers), split.Window(*window), split.Chunk(*chunk), split.MaxFailures(*allowed), split.TaskTimeout(*timeout),
+		split.Progress(split.ProgressOff), split.Keys(func(i int) string { return fmt.Sprint("key ", i) })}
+	if *alone {
 		opts = append(opts, split.Dedicated())
 	}
 	var done atomic.Int32
@@ -86,6 +91,9 @@ func loop(ctx context.Context, world *mpi.Comm) error {
 		if i == *poison {
 			fmt.Fprintf(os.Stderr, "rank %d takes the poison\n", world.Rank())
 			end(syscall.SIGKILL)
+		}
+		if i == *stuck && (!*once || first()) {
+			forever()
 		}
 		if done.Add(1) == 3 && world.Rank() == *dies {
 			switch *when {
@@ -137,6 +145,23 @@ func loop(ctx context.Context, world *mpi.Comm) error {
 		return l.Err()
 	}
 	return messages(ctx, world)
+}
+
+// forever is what a stuck task does.
+func forever() {
+	for {
+		time.Sleep(time.Hour)
+	}
+}
+
+// first reports whether no other rank has called it.
+func first() bool {
+	f, err := os.OpenFile(filepath.Join(*folder, "first"), os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return false
+	}
+	f.Close()
+	return true
 }
 
 // keep writes the result of item i to a file.
