@@ -124,6 +124,7 @@ type (
 	tell struct { // tell the other ranks what happened to rank
 		rank  int
 		cause string
+		quote bool // and what it wrote last
 	}
 	send    struct{ signal syscall.Signal } // to all processes of the job
 	killAll struct{}
@@ -290,7 +291,7 @@ func (v *verdict) spare() []any {
 	cause := v.cause(r)
 	acts := []any{
 		say{rank, fmt.Sprintf("rank %d (%s): %s; the job goes on without it", rank, r.host, cause)},
-		tell{rank, cause},
+		tell{rank, cause, r.exited && r.reason == ""},
 		arm{},
 	}
 	if !r.exited && v.launcher == "" {
@@ -342,7 +343,7 @@ func (v *verdict) condemn() []any {
 	}
 	acts := []any{
 		say{v.first, fmt.Sprintf("rank %d (%s): %s", v.first, r.host, cause)},
-		tell{v.first, cause},
+		tell{v.first, cause, false},
 	}
 	switch {
 	case v.exited == len(v.ranks):

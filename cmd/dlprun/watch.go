@@ -41,7 +41,7 @@ func (j *job) watch(signals <-chan os.Signal) (status int) {
 			case say:
 				j.say(a.rank, a.line)
 			case tell:
-				j.hub.Down(a.rank, a.cause)
+				j.tell(a)
 			case send:
 				j.group.signal(a.signal)
 			case end:
@@ -58,6 +58,23 @@ func (j *job) watch(signals <-chan os.Signal) (status int) {
 			}
 		}
 	}
+}
+
+// tell tells the other ranks. Of one without which the job goes on it quotes what it
+// wrote last, which may say more.
+func (j *job) tell(a tell) {
+	if !a.quote || j.launcher != nil || j.ranks[a.rank].errs == nil {
+		j.hub.Down(a.rank, a.cause)
+		return
+	}
+	r := j.ranks[a.rank]
+	j.saying.Go(func() {
+		within(settleTime, r.relayed.Wait)
+		if last := r.errs.lastLine(); last != "" {
+			a.cause += "; its last output: " + last
+		}
+		j.hub.Down(a.rank, a.cause)
+	})
 }
 
 // say prints a line to stderr, when what rank wrote before it has been. It does
