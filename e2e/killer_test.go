@@ -63,6 +63,9 @@ func kill(t *testing.T, seed uint64, c *counts) {
 	words := []string{filepath.Join(bin, "dlprun"), "-np", strconv.Itoa(ranks), "--on-failure=continue", filepath.Join(bin, "survivor"),
 		"-mode", mode, "-folder", folder, "-items", strconv.Itoa(items), "-pause", fmt.Sprint(time.Duration(rng.IntN(5)) * time.Millisecond),
 		"-workers", strconv.Itoa(1 + rng.IntN(3)), "-window", strconv.Itoa(1 + rng.IntN(100)), "-chunk", strconv.Itoa(rng.IntN(4))}
+	if mode != "seq" && rng.IntN(4) == 0 {
+		words = append(words, "-journal", filepath.Join(folder, "journal"))
+	}
 	victims := rng.Perm(ranks - 1)[:min(1+rng.IntN(3), ranks-2)]
 	job, cancel := command(t, nil, words...)
 	defer cancel()

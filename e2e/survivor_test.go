@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -227,4 +228,29 @@ func TestTaskThatIgnoresItsTimeout(t *testing.T) {
 			require.Regexp(t, `item 30 \(key 30\) failed on rank \d \(.*\) at attempt 3: it killed 3 ranks: \d, \d, \d; the last: .*`+line, r.stderr)
 		})
 	}
+}
+
+// What a host had in hand that is cut off goes to the others. Nobody starts these ranks
+// but a shell, which does not care.
+func TestJobGoesOnWithoutAHost(t *testing.T) {
+	t.Parallel()
+	h := newHosts(t)
+	program := []string{filepath.Join(bin, "survivor"), "-items", "300", "-pause", "10ms"}
+	var script strings.Builder
+	for rank := 5; rank >= 0; rank-- {
+		for _, word := range append([]string{"env", fmt.Sprint("DLP_RANK=", rank)}, h.on(rank/2, program...)...) {
+			fmt.Fprintf(&script, "'%s' ", word)
+		}
+		script.WriteString(map[bool]string{true: "\n", false: "&\n"}[rank == 0])
+	}
+	env := []string{
+		"DLP_SIZE=6", "DLP_RENDEZVOUS=10.77.0.1:7000", "DLP_SECRET=" + strings.Repeat("5a", 32),
+		"DLP_ON_FAILURE=continue", "DLP_HEARTBEAT=200ms",
+	}
+	cut := func(*os.Process) { ip(t, "-n", h.hub, "link", "set", "port3", "down") }
+	r := startAnd(t, env, "0 "+survivorValue(0), cut, "bash", "-c", script.String())
+	require.Zero(t, r.status, "%v", r)
+	require.True(t, right("map", "", 300, r.stdout), "%v", r)
+	require.Regexp(t, `dlp: rank 4 \(`+h.names[2]+`\): nothing was heard of it for 1.2s`, r.stderr)
+	require.Contains(t, r.stderr, "the job has ended well, but without what it has lost on the way: rank 4, 5\n")
 }

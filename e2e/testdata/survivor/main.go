@@ -31,6 +31,7 @@ var (
 	allowed = flag.Int("max-failures", 0, "of items")
 	folder  = flag.String("folder", "", "for the numbers of the processes, and what a managed loop has done")
 	poison  = flag.Int("poison", -1, "the item that kills each rank that works on it")
+	journal = flag.String("journal", "", "the file to keep what is done in")
 	stuck   = flag.Int("stuck", -1, "the item whose task ignores that its time is over")
 	once    = flag.Bool("once", false, "only the first of its tasks does")
 	timeout = flag.Duration("timeout", 0, "of tasks")
@@ -83,6 +84,9 @@ func value(i int) string {
 func loop(ctx context.Context, world *mpi.Comm) error {
 	opts := []split.Option{split.Workers(*workers), split.Window(*window), split.Chunk(*chunk), split.MaxFailures(*allowed), split.TaskTimeout(*timeout),
 		split.Progress(split.ProgressOff), split.Keys(func(i int) string { return fmt.Sprint("key ", i) })}
+	if *journal != "" {
+		opts = append(opts, split.Journal(*journal))
+	}
 	if *alone {
 		opts = append(opts, split.Dedicated())
 	}
