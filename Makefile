@@ -16,7 +16,7 @@ QUICK = $$($(GO) list ./... | grep -v /e2e$$)
 # Tests that repeat leaves out: matrices and models, which have many rounds of
 # their own, and what moves hundreds of megabytes.
 HEAVY := huge|both_send|cancelled_Send|full_inbox|unblocks_Send
-ONCE  := Collectives|RecvInto|MissingRanks|TestLarge|OverEveryTransport|TestTransports|ManagerModel|TestSlice$$|TestStream$$|TestStreamLeft|TestDict$$|TestIndexed$$|Huge|Stubborn|DeathOfARank|SelfSend|OrderOfMessages|ManyGoroutines|InitTwice|ThatFinalizes|WithMembers|FlippedBit|Sealed|StoreAborts|NamesThatLead|ConformanceOfProcesses|NoKnockIsLost|TestKilled|WhoSharesMemory|InsistOnMemory|Conformance/(shm|shm_spinning)/to_oneself|Conformance/(unix|tcp|shm|shm_spinning)/($(HEAVY))|Conformance/($(HEAVY))
+ONCE  := Collectives|JobGoesOnWithout|TestDrop$$|RecvInto|MissingRanks|TestLarge|OverEveryTransport|TestTransports|ManagerModel|TestSlice$$|TestStream$$|TestStreamLeft|TestDict$$|TestIndexed$$|Huge|Stubborn|DeathOfARank|SelfSend|OrderOfMessages|ManyGoroutines|InitTwice|ThatFinalizes|WithMembers|FlippedBit|Sealed|StoreAborts|NamesThatLead|ConformanceOfProcesses|NoKnockIsLost|TestKilled|WhoSharesMemory|InsistOnMemory|Conformance/(shm|shm_spinning)/to_oneself|Conformance/(unix|tcp|shm|shm_spinning)/($(HEAVY))|Conformance/($(HEAVY))
 
 # The compiler of the MPI to build against, and how it is asked: Open MPI's way,
 # then MPICH's, whose answer begins with the compiler's name.
@@ -40,7 +40,7 @@ define named
 	grep -B1 'NOT RUN' $$log; rm -f $$log; exit $$status
 endef
 
-.PHONY: help build build-mpi mpi-flags test within around test-mpi real-mpi setup unit race repeat e2e contract examples lint vuln cross fuzz bench setup-bench microbench demo clean
+.PHONY: help build build-mpi mpi-flags test within around test-mpi real-mpi setup unit race repeat e2e soak contract examples lint vuln cross fuzz bench setup-bench microbench demo clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -93,6 +93,9 @@ repeat: ## the concurrent tests COUNT times, under the race detector
 
 e2e: ## the programs under real launchers; names what it could not run
 	$(call named,-parallel $(WAITING) -skip '^TestMPI' ./e2e)
+
+soak: ## kill ranks of SOAK jobs at random moments, and look at what comes out of each
+	DLP_SOAK=$(or $(SOAK),500) $(GO) test -count=1 -timeout 30m -run '^TestRandomKiller$$' -v ./e2e | grep -E '^(random|--- |ok|FAIL)'
 
 test-mpi: ## the same over real MPI, the quick of it MPI_COUNT times
 	@if test -n "$(MPICC)"; then $(MAKE) --no-print-directory real-mpi; \

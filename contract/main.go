@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/dlprun/dlp/gather"
 	"github.com/dlprun/dlp/mpi"
@@ -58,6 +59,7 @@ var (
 	_ func(*mpi.Comm, int, string)                                                               = (*mpi.Comm).Abort
 	_ func(*mpi.Comm) string                                                                     = (*mpi.Comm).Backend
 	_ func(*mpi.Comm)                                                                            = (*mpi.Comm).Stop
+	_ func(*mpi.Comm) bool                                                                       = (*mpi.Comm).GoesOn
 	_ func(context.Context, *mpi.Comm, int, ...split.Option) *split.Loop                         = split.Managed
 	_ func(*split.Loop) iter.Seq[int]                                                            = (*split.Loop).All
 	_ func(context.Context, *mpi.Comm, iter.Seq[string], ...split.Option) *split.SeqLoop[string] = split.ManagedSeq[string]
@@ -300,5 +302,6 @@ func failing(ctx context.Context, c *mpi.Comm) error {
 	if !errors.As(err, &task) && c.IsRoot() {
 		return fmt.Errorf("a failing task gives %w", err)
 	}
-	return nil
+	_, err = r(ctx, c, 3, func(context.Context, int) (int, error) { return 0, errors.New("no") }, split.Retries(2), split.Dedicated(), split.TaskTimeout(time.Minute))
+	return must(errors.As(err, &task) && task.Attempts == 3, "Retries")
 }

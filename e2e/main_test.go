@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(bin)
 		defer os.Remove(netnsEtc) // if it is empty
-		build := exec.Command("go", "build", "-o", bin+"/", "../cmd/dlprun", "../examples/wordfreq", "../examples/pi", "./testdata/selftest", "./testdata/faulty", "./testdata/kept")
+		build := exec.Command("go", "build", "-o", bin+"/", "../cmd/dlprun", "../examples/wordfreq", "../examples/pi", "./testdata/selftest", "./testdata/faulty", "./testdata/kept", "./testdata/survivor")
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := build.CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "%s%v\n", out, err)

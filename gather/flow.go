@@ -43,6 +43,7 @@ func open(c *mpi.Comm, op string, skip int) (*call, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.Together() // what a lost rank had gathered is lost: there is no result
 	return &call{p, op}, nil
 }
 

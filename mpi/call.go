@@ -21,6 +21,8 @@ type call struct {
 	seq  uint64
 	note string // "Bcast(root 0, int)" NUL "dir/main.go:12"
 	last bool   // it is Finalize
+
+	partial bool // it does without ranks that are lost
 }
 
 // callLog remembers the latest calls on a communicator, and what others have
@@ -88,9 +90,14 @@ func (c *Comm) beginAt(op, args, site string) (*call, error) {
 // send sends one message of the call to a rank of the communicator.
 func (k *call) send(ctx context.Context, dst int, step Tag, form uint8, body []byte) error {
 	m := wire.Message{Kind: wire.Collective, Form: form, Tag: int32(step), Comm: k.c.id, Seq: k.seq, Note: k.note, Body: body}
+	if !k.partial {
+		if err := k.c.engine.needs(k.op, k.c.group...); err != nil {
+			return err
+		}
+	}
 	err := k.c.engine.send(ctx, k.op, k.c.world(dst), &m)
 	if err != nil {
-		k.giveUp()
+		k.giveUp(err)
 	}
 	return err
 }
@@ -99,17 +106,22 @@ func (k *call) send(ctx context.Context, dst int, step Tag, form uint8, body []b
 func (k *call) recv(ctx context.Context, src int, step Tag) (wire.Message, error) {
 	m, err := k.c.engine.recv(ctx, &want{
 		kind: wire.Collective, comm: k.c.id, src: k.c.world(src), tag: step, seq: k.seq, op: k.op, note: k.note, size: -1, last: k.last, born: k.c.born,
+		from: k.c.group, together: !k.partial,
 	})
 	if err != nil {
-		k.giveUp()
+		k.giveUp(err)
 	}
 	return m, err
 }
 
 // giveUp notes that the call ends without having sent all that it should, as
-// its ctx has ended: those who wait for that are told so when they ask.
-func (k *call) giveUp() {
+// its ctx has ended: those who wait for that are told so when they ask. Of a rank
+// that is lost they hear themselves.
+func (k *call) giveUp(why error) {
 	e := k.c.engine
+	if e.lostRank(why) > 0 {
+		return
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	b := e.inbox(k.c.id)

@@ -38,7 +38,9 @@ type Comm struct {
 	group  []int // world ranks, by rank
 	born   *call // the call that made it; nil: the world
 	hidden bool  // made by Private
-	bulk   bulk  // guarded by engine.mu
+
+	together bool // see Together
+	bulk     bulk // guarded by engine.mu
 }
 
 // Rank returns this process's number in the communicator, from 0 to Size-1.

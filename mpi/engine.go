@@ -39,6 +39,10 @@ type engine struct {
 	private int             // communicators that a library still works on
 	owed    []bool          // ranks that wait for this one, to be told when it leaves
 	turn    chan struct{}   // holds a token while a group is made
+
+	goesOn   bool        // without ranks that are lost
+	losses   []*loss     // by rank; guarded by mu
+	bereaved atomic.Bool // one of them is known to all calls
 }
 
 // inbox holds what has arrived for one communicator and was not asked for yet,
@@ -46,6 +50,7 @@ type engine struct {
 type inbox struct {
 	user, coll []wire.Message
 	calls      callLog
+	mourned    map[int]bool // lost ranks that a Recv from AnySource has told of
 }
 
 // want is what a waiter waits for.
@@ -59,9 +64,11 @@ type want struct {
 	note string // for those who are asked: what is called, and where
 	size int    // at most so many bytes, if 0 or more: a longer message is left where it is
 	into []byte // with size: where they are to be in the end
-	from []int  // the world ranks that AnySource stands for
+	from []int  // the world ranks that AnySource stands for, or that are together
 	born *call  // the call that made the communicator
 	last bool   // this is Finalize: those who have left are no reason to give up
+
+	together bool // the loss of any rank is a reason to
 }
 
 func (w *want) fits(m *wire.Message) bool {
@@ -140,6 +147,9 @@ func (e *engine) take(w *want) (wire.Message, bool, error) {
 // send delivers m to a world rank.
 func (e *engine) send(ctx context.Context, op string, dst int, m *wire.Message) error {
 	if err := e.failed(op); err != nil {
+		return err
+	}
+	if err := e.needs(op, dst); err != nil {
 		return err
 	}
 	if err := e.t.Send(ctx, dst, m); err != nil {
@@ -289,6 +299,8 @@ func (e *engine) sleep(ctx context.Context, self *waiter) error {
 func (e *engine) notReceived(ctx context.Context, err error) error {
 	var gone *transport.PeerError
 	switch {
+	case errors.As(err, &gone) && e.goesOn && gone.Rank != Root:
+		e.cutOff(gone)
 	case errors.As(err, &gone): // said only once: it counts even if ctx has ended
 		e.mu.Unlock()
 		e.peerGone(ctx, gone)
@@ -306,6 +318,9 @@ func (e *engine) hopeless(w *want) error {
 	if e.err != nil {
 		return withOp(e.err, w.op)
 	}
+	if err := e.missing(w); err != nil {
+		return err
+	}
 	if w.last {
 		return nil
 	}
@@ -317,7 +332,7 @@ func (e *engine) hopeless(w *want) error {
 	}
 	last := -1
 	for _, r := range w.from {
-		if r != e.rank && !e.left[r] {
+		if r != e.rank && !e.left[r] && e.gone(r) == nil {
 			return nil
 		}
 		last = r
@@ -325,11 +340,17 @@ func (e *engine) hopeless(w *want) error {
 	if len(w.from) < 2 {
 		return nil // alone: another goroutine of this rank may yet send
 	}
+	if gone := e.gone(last); gone != nil {
+		return withOp(gone, w.op)
+	}
 	return &RankError{Rank: last, Host: e.host(last), Op: w.op, Err: ErrFinalized}
 }
 
 // dispatch files m and wakes whom it is for. The caller holds e.mu.
 func (e *engine) dispatch(m wire.Message) {
+	if e.bereaved.Load() && e.gone(m.Src) != nil {
+		return // too late: its loss was told
+	}
 	switch m.Kind {
 	case wire.User:
 		b := e.inbox(m.Comm)
@@ -372,9 +393,7 @@ func (e *engine) failLocked(err error) {
 		close(e.dead)
 	}
 	e.wakeAll()
-	if e.reading { // he is in the transport: a message to oneself, which never blocks, gets him out
-		e.t.Send(context.Background(), e.rank, &wire.Message{Kind: wire.Wake}) // an error: closed, so he is out
-	}
+	e.rouse()
 }
 
 func (e *engine) failed(op string) error {
@@ -405,6 +424,9 @@ func (e *engine) peerGone(ctx context.Context, gone *transport.PeerError) {
 func (e *engine) broken(ctx context.Context, op string, err error) error {
 	var gone *transport.PeerError
 	if errors.As(err, &gone) {
+		if e.goesOn && gone.Rank != Root {
+			return e.unreachable(ctx, op, gone)
+		}
 		e.peerGone(ctx, gone)
 		return e.failed(op)
 	}

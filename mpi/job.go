@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -113,6 +114,15 @@ func (j *job) world(e *engine, rank int) *Comm {
 	return c
 }
 
+// hear is told by the hub that a rank is gone.
+func (e *engine) hear(d launch.Down) {
+	if d.GoesOn {
+		e.lost(d.Rank, errors.New(d.Cause))
+		return
+	}
+	e.fail(downError(d))
+}
+
 func downError(d launch.Down) error {
 	err := errors.New(d.Cause)
 	if d.Aborted {
@@ -169,6 +179,9 @@ func (c *Comm) finalize(ctx context.Context, site string) error {
 	}
 	if err == nil && c.job.session != nil {
 		err = c.lastWord(ctx)
+	}
+	if lost := c.engine.lostRanks(); err == nil && c.job.hub != nil && len(lost) > 0 {
+		fmt.Fprintf(os.Stderr, "dlp: the job has ended well, but without what it has lost on the way: rank %s\n", strings.Join(lost, ", "))
 	}
 	status := 0
 	if err != nil {

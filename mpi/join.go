@@ -43,7 +43,7 @@ func join(ctx context.Context, found launch.Job) (_ *Comm, err error) {
 	defer close(over)
 	down := func(d launch.Down) {
 		if <-over; e != nil {
-			e.fail(downError(d))
+			e.hear(d)
 		}
 	}
 	if j.peers, err = j.session.Register(ctx, self, down); err != nil {
@@ -57,6 +57,7 @@ func join(ctx context.Context, found launch.Job) (_ *Comm, err error) {
 		return nil, err
 	}
 	e = newEngine(t, found.Rank, found.Size, j.host)
+	e.goesOn = j.session.GoesOn()
 	go j.watchHub(e, found.Hosted)
 	c := j.world(e, found.Rank)
 	shareProcessors(j.sharing(found.Rank))
@@ -128,7 +129,7 @@ func hostHub(ctx context.Context, found launch.Job) (*launch.Hub, error) {
 			if failed { // what comes after the first is mostly its consequence
 				return
 			}
-			failed = true
+			failed = !found.GoesOn || e.Kind != launch.Lost || e.Rank == 0
 			if e.Rank < 0 {
 				fmt.Fprintf(os.Stderr, "dlp: %s (%v)\n", e.Reason, found.Meeting)
 			} else {

@@ -77,6 +77,11 @@ func (c *Comm) send(ctx context.Context, op string, dst int, tag Tag, form codec
 	if tag < 0 {
 		return fmt.Errorf("mpi: %s: tag is %d; tags are 0 or more", op, tag)
 	}
+	if c.together {
+		if err := c.engine.needs(op, c.group...); err != nil {
+			return err
+		}
+	}
 	m := messages.Get().(*wire.Message)
 	*m = wire.Message{Kind: wire.User, Form: uint8(form), Tag: int32(tag), Comm: c.id, Body: data}
 	err := c.engine.send(ctx, op, c.world(dst), m)
@@ -89,7 +94,7 @@ func (c *Comm) send(ctx context.Context, op string, dst int, tag Tag, form codec
 var messages = sync.Pool{New: func() any { return new(wire.Message) }}
 
 func (c *Comm) recv(ctx context.Context, op string, src int, tag Tag, into []byte, size int) (wire.Message, Status, error) {
-	w := want{kind: wire.User, comm: c.id, src: AnySource, tag: tag, op: op, into: into, size: size, from: c.group, born: c.born}
+	w := want{kind: wire.User, comm: c.id, src: AnySource, tag: tag, op: op, into: into, size: size, from: c.group, born: c.born, together: c.together}
 	if src != AnySource {
 		if err := c.checkRank(op, "src", src); err != nil {
 			return wire.Message{}, Status{}, err
@@ -101,13 +106,21 @@ func (c *Comm) recv(ctx context.Context, op string, src int, tag Tag, into []byt
 	}
 	m, err := c.engine.recv(ctx, &w)
 	if err != nil && err != ErrTruncated {
-		return wire.Message{}, Status{}, err
+		return wire.Message{}, c.lostSource(err), err
 	}
 	s := Status{Source: c.local(m.Src), Tag: Tag(m.Tag), Len: len(m.Body)}
 	if err != nil {
 		return wire.Message{}, s, fmt.Errorf("mpi: %s: %w: %d bytes for a buffer of %d", op, err, s.Len, size)
 	}
 	return m, s, nil
+}
+
+// lostSource is the Status of a call that tells of a lost rank.
+func (c *Comm) lostSource(err error) Status {
+	if r := c.engine.lostRank(err); r > 0 {
+		return Status{Source: c.local(r)}
+	}
+	return Status{}
 }
 
 func (c *Comm) checkRank(op, name string, rank int) error {

@@ -19,9 +19,15 @@ var errGoexit = errors.New("the task called runtime.Goexit")
 func (r *Results[R]) worker(ctx context.Context, crew *sync.WaitGroup) {
 	item, clone := unknown, codec.NewCloner[R]()
 	done := &report{indices: make([]int, 1)} // of one item, at the root
+	leave := sync.OnceFunc(crew.Done)
+	turn := r.newShift(func() {
+		r.ask(nothing) // what is done
+		leave()
+	})
 	defer func() {
+		turn.end()
 		if item == unknown {
-			crew.Done()
+			leave()
 			return
 		}
 		// The task has ended this goroutine by runtime.Goexit.
@@ -35,7 +41,9 @@ func (r *Results[R]) worker(ctx context.Context, crew *sync.WaitGroup) {
 		}
 		start := time.Now()
 		item = i
+		turn.begin(i)
 		v, stack, err := r.attempt(ctx, i)
+		turn.end()
 		item = unknown
 		if err == nil && !r.posts {
 			v, err = clone.Clone(v)
@@ -51,6 +59,11 @@ func (r *Results[R]) worker(ctx context.Context, crew *sync.WaitGroup) {
 
 // attempt runs the work on item i.
 func (r *Results[R]) attempt(ctx context.Context, i int) (v R, stack []byte, err error) {
+	if r.cfg.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, r.cfg.timeout, r.cfg.late())
+		defer cancel()
+	}
 	defer func() {
 		switch p := recover().(type) {
 		case nil:
@@ -58,6 +71,9 @@ func (r *Results[R]) attempt(ctx context.Context, i int) (v R, stack []byte, err
 			stack, err = debug.Stack(), fmt.Errorf("panic: %w", p)
 		default:
 			stack, err = debug.Stack(), fmt.Errorf("panic: %v", p)
+		}
+		if err != nil {
+			err = explain(ctx, err)
 		}
 	}()
 	v, err = r.work(ctx, i)

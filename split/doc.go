@@ -51,6 +51,13 @@
 // [Rand] gives each item random numbers that depend on nothing but the seed and
 // the index.
 //
+// A lost rank ends the job, and with it every loop. Where the job goes on without lost
+// ranks ([mpi.Comm.GoesOn]), what one had in hand goes to others, and its results count
+// as far as they had come. What a Managed or ManagedSeq had finished there is done
+// again, as long as the loop lasts, since it was in the rank's own variables; with a
+// [Journal] it is not, since then it is kept elsewhere. An item with which three ranks
+// were lost has failed.
+//
 // Each loop has messages of its own, so that nothing else that a program sends
 // can meet them, and several loops may run at once on different communicators.
 package split

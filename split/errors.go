@@ -30,7 +30,8 @@ type stopped struct{}
 func (stopped) Error() string   { return "incomplete" }
 func (stopped) Unwrap() []error { return []error{ErrIncomplete, mpi.ErrStopped} }
 
-// A TaskError says that the work on an item failed. All ranks get it. At the
+// A TaskError says that the work on an item failed, with [Retries] for the last time.
+// All ranks get it. At the
 // rank where the item failed, Unwrap returns the very error; on others, Err has
 // its text only.
 type TaskError struct {
@@ -51,8 +52,12 @@ func (e *TaskError) Error() string {
 	if e.Key != "" {
 		name += fmt.Sprintf(" (%s)", e.Key)
 	}
+	where := fmt.Sprintf("on rank %d (%s)", e.Rank, e.Host)
+	if e.Attempts > 1 {
+		where += fmt.Sprintf(" at attempt %d", e.Attempts)
+	}
 	text := strings.Join(strings.Fields(strings.ReplaceAll(e.Err.Error(), "\n", " ; ")), " ")
-	return fmt.Sprintf("%s: %s failed on rank %d (%s): %s", cmp.Or(e.call, "split"), name, e.Rank, e.Host, text)
+	return fmt.Sprintf("%s: %s failed %s: %s", cmp.Or(e.call, "split"), name, where, text)
 }
 
 // Unwrap returns e.Err.

@@ -8,6 +8,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/dlprun/dlp/mpi"
 	"github.com/dlprun/dlp/split"
@@ -457,6 +459,60 @@ func ExampleMaxFailures() {
 	// Output:
 	// [0 1 0 3 0 5]
 	// 3 items failed
+}
+
+func ExampleRetries() {
+	var mu sync.Mutex
+	attempts := map[int]int{}
+	flaky := func(_ context.Context, i int) (int, error) { // the first attempt at each item fails
+		mu.Lock()
+		defer mu.Unlock()
+		if attempts[i]++; attempts[i] == 1 {
+			return 0, errors.New("the server is busy")
+		}
+		return i * i, nil
+	}
+	run(2, func(ctx context.Context, world *mpi.Comm) error {
+		squares, err := split.Collect(ctx, world, 6, flaky, split.Retries(2))
+		if world.IsRoot() {
+			fmt.Println(squares)
+		}
+		return err
+	})
+	// Output: [0 1 4 9 16 25]
+}
+
+func ExampleTaskTimeout() {
+	run(2, func(ctx context.Context, world *mpi.Comm) error {
+		fetch := func(ctx context.Context, i int) (int, error) {
+			if i == 3 { // a server that does not answer
+				<-ctx.Done()
+				return 0, context.Cause(ctx)
+			}
+			return i * i, nil
+		}
+		squares, err := split.Collect(ctx, world, 6, fetch, split.TaskTimeout(50*time.Millisecond), split.MaxFailures(1))
+		var failed *split.TaskError
+		if world.IsRoot() && errors.As(err, &failed) {
+			fmt.Println(squares, failed.Index, failed.Err)
+		}
+		return nil
+	})
+	// Output: [0 1 4 0 16 25] 3 TaskTimeout is over after 50ms
+}
+
+func ExampleDedicated() {
+	run(3, func(ctx context.Context, world *mpi.Comm) error {
+		done := 0
+		for range split.Managed(ctx, world, 100, split.Dedicated()).All() {
+			done++
+		}
+		if world.IsRoot() {
+			fmt.Println("rank 0 has done", done)
+		}
+		return nil
+	})
+	// Output: rank 0 has done 0
 }
 
 func ExampleTaskError_StackTrace() {

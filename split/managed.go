@@ -17,6 +17,7 @@ type Loop struct {
 	drawn   bool   // current is from the board
 	working int    // 1 while the body has an index
 	pending report // what happened since the last one
+	turn    *shift // nil without a TaskTimeout
 
 	start time.Time     // of the loop
 	mark  time.Duration // since start: when the work not yet reported began
@@ -65,7 +66,7 @@ func (l *Loop) All() iter.Seq[int] {
 		}
 		defer l.finish()
 		for i, ok := l.first(); ok; i, ok = l.next() {
-			l.working = 1
+			l.begin(i)
 			if !yield(i) {
 				return
 			}
@@ -93,7 +94,14 @@ func (l *Loop) Err() error {
 func (l *Loop) first() (int, bool) {
 	l.state = running
 	l.start = time.Now()
+	l.turn = l.newShift(func() {})
 	return l.claim()
+}
+
+// begin notes that the body gets index i.
+func (l *Loop) begin(i int) {
+	l.working = 1
+	l.turn.begin(i)
 }
 
 // next books the index in hand as done and claims another one.
@@ -109,6 +117,7 @@ func (l *Loop) book() {
 		l.pending.done += l.working
 	}
 	l.working = 0
+	l.turn.end()
 }
 
 // claim returns the next index of this rank. This is all that happens for most

@@ -290,6 +290,8 @@ func TestBadOptionsAreErrorsEverywhere(t *testing.T) {
 		{5, []split.Option{split.Policy(77)}, "Policy is Chunking(77)"},
 		{5, []split.Option{split.Workers(0)}, "Workers is 0"},
 		{5, []split.Option{split.MaxFailures(-1)}, "MaxFailures is -1"},
+		{5, []split.Option{split.Retries(-1)}, "Retries is -1"},
+		{5, []split.Option{split.TaskTimeout(-1)}, "TaskTimeout is -1ns"},
 		{5, []split.Option{split.Progress(9)}, "Progress is ProgressMode(9)"},
 		{2, []split.Option{split.Order([]int{0, 0})}, "Order has index 0 twice, at positions 0 and 1"},
 		{2, []split.Option{split.Order([]int{0})}, "Order has 1 indices for 2 items"},

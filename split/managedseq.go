@@ -51,7 +51,7 @@ func (l *SeqLoop[T]) walk(i int, yield func(int, T) bool) (int, bool) {
 	at, more := 0, true
 	for item := range l.items {
 		if at == i {
-			l.loop.working = 1
+			l.loop.begin(i)
 			if !yield(i, item) {
 				return 0, false
 			}

@@ -12,19 +12,24 @@ import (
 // knows no clock, and starts nothing, so that a test can lead it through any
 // course of events. It is not safe for concurrent use.
 //
-// Each index is in exactly one place: in the queue, held by one rank, or done. Of
-// those that ranks took from the board the manager knows the number only, until
-// they are reported.
+// Each index is in exactly one place: in the queue, among those to be tried again,
+// held by one rank, or done. Of those that ranks took from the board the manager
+// knows the number only, until they are reported.
 type manager struct {
-	cfg     *config
-	n       int    // items; unknown until a rank of a ManagedSeq meets the end
-	keys    uint64 // fingerprint
-	todo    queue
-	seats   []seat
-	waiters []int // ranks whose request can't be answered yet, first come first
-	greeted int   // ranks that said hello
-	away    int   // ranks that left
-	doubts  int   // ranks whose keys differ, asked where
+	cfg      *config
+	n        int    // items; unknown until a rank of a ManagedSeq meets the end
+	keys     uint64 // fingerprint
+	todo     queue
+	again    redo // beside todo
+	seats    []seat
+	waiters  []int // ranks whose request can't be answered yet, first come first
+	resting  bool  // rank 0 has asked, and only manages
+	goesOn   bool  // without ranks that are lost
+	missing  int   // ranks that are
+	suspects int   // ranks that have something in hand with which others were lost
+	greeted  int   // ranks that said hello
+	away     int   // ranks that left
+	doubts   int   // ranks whose keys differ, asked where
 
 	turn int           // chunks handed out
 	held int           // indices granted to all ranks
@@ -51,6 +56,7 @@ type manager struct {
 	needed int // Map: the index that the root's loop waits for, or unknown
 
 	failures []*TaskError
+	failed   []int // of them, since somebody was told
 	over     bool
 	complete bool    // with over: all items are done, or have failed as MaxFailures allows
 	err      error   // with over: how it ended
@@ -67,7 +73,10 @@ type seat struct {
 	greeted bool
 	doubted bool // has other keys, and was asked where they begin to differ
 	left    bool // sent its last report, or is lost
-	ended   bool // was told that the loop is over for it
+	lost    bool
+	suspect bool   // holds an item with which a rank was lost, and nothing else
+	did     []span // Managed, where the job goes on without lost ranks: what is done there
+	ended   bool   // was told that the loop is over for it
 
 	offer   *offer // of a place on the board; nil: none
 	offered bool   // it was told
@@ -133,6 +142,7 @@ func newManager(cfg *config, ranks int) *manager {
 		m.keys = cfg.fingerprint()
 	}
 	m.todo = newQueue(m.n, cfg.turns())
+	m.again = newRedo(ranks)
 	return m
 }
 
@@ -239,6 +249,7 @@ func (m *manager) report(rank int, r *report) {
 	}
 	if !m.over {
 		m.account(rank, r)
+		m.calm(s)
 	}
 	switch {
 	case r.leave:
@@ -246,10 +257,14 @@ func (m *manager) report(rank int, r *report) {
 	case m.over:
 	case r.want == early:
 		m.answer(rank, r.want)
+	case r.want == now && m.rests(rank):
+		m.resting = true
 	case r.want == now:
 		m.waiters = append(m.waiters, rank)
 		s.prompt = m.serve() && s.served
 		s.served = true
+	case m.again.count > 0 || m.suspects > 0:
+		m.serve() // a rank may be waiting for just that
 	}
 	m.settle()
 }
@@ -286,10 +301,29 @@ func (m *manager) account(rank int, r *report) {
 			m.end(m.strange(rank))
 			return
 		}
-		if m.failures = append(m.failures, f); len(m.failures) > m.cfg.maxFailures {
-			m.end(joinFailures(m.failures))
+		if m.failure(rank, f); m.over {
 			return
 		}
+	}
+}
+
+// failure is told of an attempt at an item, booked as done, that was in vain. The
+// item goes out again, or it has failed.
+func (m *manager) failure(rank int, f *TaskError) {
+	t := m.again.failed(rank, f.Index)
+	if f.Attempts = t.attempts(); t.fails <= m.cfg.retries {
+		m.done--
+		m.again.add(f.Index)
+		return
+	}
+	m.fail(f)
+}
+
+// fail books that an item has failed for good.
+func (m *manager) fail(f *TaskError) {
+	m.failed = append(m.failed, f.Index)
+	if m.failures = append(m.failures, f); len(m.failures) > m.cfg.maxFailures {
+		m.end(joinFailures(m.failures))
 	}
 }
 
@@ -313,8 +347,11 @@ func (m *manager) popDone(rank, k int) bool {
 		}
 		first := &s.held[used]
 		n := min(k, first.len())
-		if m.kept {
-			m.fresh = addSpan(m.fresh, span{first.lo, first.lo + n})
+		switch did := (span{first.lo, first.lo + n}); {
+		case m.kept:
+			m.fresh = addSpan(m.fresh, did)
+		case m.goesOn:
+			s.did = addSpan(s.did, did)
 		}
 		first.lo += n
 		k -= n
@@ -388,11 +425,13 @@ func (m *manager) atEnd(rank, n int) {
 	default:
 		m.n, m.ended = n, rank
 		m.todo.cut(n)
+		m.again.cut(n)
 		m.held = 0
 		for r := range m.seats {
 			s := &m.seats[r]
 			s.held = cutSpans(s.held, n)
 			m.held += countSpans(s.held)
+			m.calm(s)
 		}
 	}
 }
@@ -404,8 +443,9 @@ func (m *manager) leave(rank int) {
 	m.away++
 	back := countSpans(s.held)
 	m.held -= back
-	m.todo.giveBack(s.held)
+	m.todo.giveBack(m.again.giveBack(s.held))
 	s.held = nil
+	m.calm(s)
 	for i, r := range m.waiters {
 		if r == rank {
 			m.waiters = append(m.waiters[:i], m.waiters[i+1:]...)
@@ -416,9 +456,30 @@ func (m *manager) leave(rank int) {
 		m.silent(rank)
 	}
 	m.dismiss(rank)
-	if !m.over {
-		m.serve()
+	if m.over {
+		return
 	}
+	if m.resting && !m.rests(0) {
+		m.resting = false
+		m.waiters = append(m.waiters, 0)
+	}
+	m.serve()
+}
+
+// rests reports whether a rank gets nothing because it only manages: rank 0 does,
+// as long as another one is there.
+func (m *manager) rests(rank int) bool {
+	return rank == 0 && m.cfg.dedicated && m.away < len(m.seats)-1
+}
+
+// alone reports whether no other rank is there that could work.
+func (m *manager) alone(rank int) bool {
+	for r := range m.seats {
+		if s := &m.seats[r]; r != rank && s.greeted && !s.left && !m.rests(r) {
+			return false
+		}
+	}
+	return true
 }
 
 // consumed is the event that the root's loop took k results, and waits for that
@@ -522,15 +583,20 @@ func (m *manager) endedByTasks() []*TaskError {
 }
 
 // serve answers those who wait, first come first, and reports whether none is
-// left. If one can't have anything, none can.
+// left. If one can't have anything, none can, unless what there is is for another
+// one, or this one has enough.
 func (m *manager) serve() bool {
-	for len(m.waiters) > 0 {
-		if !m.answer(m.waiters[0], now) {
+	for k := 0; k < len(m.waiters); {
+		switch {
+		case m.answer(m.waiters[k], now):
+			m.waiters = slices.Delete(m.waiters, k, k+1)
+		case m.again.count == 0 && m.suspects == 0:
 			return false
+		default:
+			k++
 		}
-		m.waiters = append(m.waiters[:0], m.waiters[1:]...)
 	}
-	return true
+	return len(m.waiters) == 0
 }
 
 // answer gives rank its next chunk. If there is none it gives nothing, or an
@@ -538,24 +604,11 @@ func (m *manager) serve() bool {
 func (m *manager) answer(rank int, w want) bool {
 	s := &m.seats[rank]
 	g := grant{spans: s.grant[:0]}
-	o := m.outlook()
-	chunk := min(m.size(o), o.left, m.fit(o))
-	switch room := m.room(); {
-	case chunk == 0, m.stopping:
-	case room > 0:
-		chunk = min(chunk, ceilDiv(room, len(m.seats)))
-		g.spans = m.todo.pop(chunk, g.spans)
-		if o.left -= chunk; rank != 0 {
-			g.ahead = ahead(o, chunk)
-		}
-	case m.needed >= 0 && m.todo.take(m.needed):
-		chunk = 1
-		g.spans = addSpan(g.spans, span{m.needed, m.needed + 1})
-	}
+	m.choose(rank, &g)
 	got := len(g.spans) > 0
 	if got {
 		m.turn++
-		m.held += chunk
+		m.held += countSpans(g.spans)
 		for _, sp := range g.spans {
 			s.held = addSpan(s.held, sp)
 		}
@@ -571,8 +624,49 @@ func (m *manager) answer(rank int, w want) bool {
 	return got
 }
 
+// choose takes what rank is to get next: first what was tried in vain.
+func (m *manager) choose(rank int, g *grant) {
+	s, room := &m.seats[rank], m.room()
+	if s.suspect || m.stopping {
+		return
+	}
+	if i, ok := m.retry(rank, room); ok {
+		g.spans = addSpan(g.spans, span{i, i + 1})
+		if m.again.suspect(i) {
+			s.suspect = true
+			m.suspects++
+		}
+		return
+	}
+	o := m.outlook()
+	chunk := min(m.size(o), o.left, m.fit(o))
+	switch {
+	case chunk == 0:
+	case room > 0:
+		chunk = min(chunk, ceilDiv(room, len(m.seats)))
+		g.spans = m.todo.pop(chunk, g.spans)
+		if o.left -= chunk; rank != 0 {
+			g.ahead = ahead(o, chunk)
+		}
+	case m.needed >= 0 && m.todo.take(m.needed):
+		g.spans = addSpan(g.spans, span{m.needed, m.needed + 1})
+	}
+}
+
+// retry takes an item that rank is to try again.
+func (m *manager) retry(rank, room int) (index int, ok bool) {
+	if m.again.count == 0 {
+		return 0, false
+	}
+	by := taker{rank: rank, alone: m.alone(rank), idle: len(m.seats[rank].held) == 0}
+	if room > 0 {
+		return m.again.take(by)
+	}
+	return m.needed, m.again.takeThis(m.needed, by)
+}
+
 func (m *manager) outlook() outlook {
-	o := outlook{items: m.n, ranks: len(m.seats), left: m.todo.left(), turn: m.turn, done: m.done - m.before, cost: m.cost}
+	o := outlook{items: m.n, ranks: m.workers(), left: m.todo.left(), turn: m.turn, done: m.done - m.before, cost: m.cost}
 	if m.todo.board != nil {
 		o.turn = m.todo.board.turn()
 	}
@@ -588,6 +682,15 @@ func (m *manager) fit(o outlook) int {
 		return math.MaxInt
 	}
 	return max(int(m.left/o.mean), 1)
+}
+
+// workers is how many ranks work, if all of them come.
+func (m *manager) workers() int {
+	n := len(m.seats) - m.missing
+	if m.cfg.dedicated && n > 1 {
+		n--
+	}
+	return n
 }
 
 // size is how many indices the policy gives; it may be more than are left.
@@ -623,7 +726,7 @@ func (m *manager) open() {
 
 // done and n for the progress, and how many ranks have work.
 func (m *manager) progress() snapshot {
-	p := snapshot{done: m.done, before: m.before, items: m.n, ranks: len(m.seats)}
+	p := snapshot{done: m.done, before: m.before, items: m.n, ranks: len(m.seats) - m.missing}
 	noted := -m.took // of the board, and not reported
 	for i := range m.seats {
 		s := &m.seats[i]

@@ -267,6 +267,48 @@ func TestManagerFailures(t *testing.T) {
 	require.Equal(t, 2, failed.Index)
 }
 
+func TestManagerLetsAnotherRankTryAgain(t *testing.T) {
+	fail := func(i int) *report {
+		return &report{failures: []*TaskError{{Index: i, Err: errors.New("no")}}}
+	}
+	d := newDrive(t, 3, 3, Chunk(1), Retries(2))
+	d.ask(1, 0)
+	d.ask(2, 0)
+	d.ask(0, 0)
+	d.told()
+	d.report(1, fail(0))
+	d.ask(1, 0)
+	require.Empty(t, d.told(), "the others are there")
+	d.ask(2, 1)
+	require.Equal(t, []string{"2 gets [{0 1}]"}, d.told())
+	d.report(2, fail(0))
+	require.Equal(t, []string{"1 gets [{0 1}]"}, d.told(), "the last to try was another one")
+	d.report(1, fail(0))
+	require.EqualError(t, d.err, "split: item 0 failed on rank 0 () at attempt 3: no")
+
+	d = newDrive(t, 2, 2, Chunk(1), Retries(1))
+	d.ask(1, 0)
+	d.ask(0, 0)
+	d.report(1, fail(0))
+	d.ask(1, 0)
+	d.told()
+	d.report(0, &report{leave: true, done: 1})
+	require.Equal(t, []string{"0 ends", "1 gets [{0 1}]"}, d.told(), "nobody else is left")
+}
+
+func TestManagerDedicated(t *testing.T) {
+	d := newDrive(t, 2, 4, Chunk(2), Dedicated())
+	d.ask(0, 0)
+	d.ask(1, 0)
+	require.Equal(t, []string{"1 gets [{0 2}]"}, d.told())
+	d.report(1, &report{leave: true, done: 1})
+	require.Equal(t, []string{"1 ends", "0 gets [{1 3}]"}, d.told(), "nobody else is left")
+
+	d = newDrive(t, 1, 4, Chunk(2), Dedicated())
+	d.ask(0, 0)
+	require.Equal(t, []string{"0 gets [{0 2}]"}, d.told())
+}
+
 func TestManagerRefusesWhatWasNotHeld(t *testing.T) {
 	for name, r := range map[string]report{
 		"count":  {done: 3},
@@ -405,6 +447,10 @@ type world struct {
 	ranks  []*modelRank
 	length int // of the sequence
 	did    map[int]int
+	bad    map[int]int // how often each of these is to fail
+	tried  map[int]int // how often it has
+	kills  map[int]int // how many ranks were lost with it in hand
+	last   map[int]int // the rank at which it failed last
 	mapped bool
 	window []int        // results at the root
 	next   int          // the one that its loop wants, or unknown
@@ -423,22 +469,35 @@ type modelRank struct {
 	last    int // of them
 	quiet   int // the same, of the board
 	indices []int
-	met     bool // the end
+	fails   []*TaskError
+	mine    []int // Managed: what it has done
+	met     bool  // the end
 	told    bool
 	left    bool
 	ended   bool
+	greeted bool
+	dead    bool
+	buried  bool // the manager knows
 }
 
 func newWorld(t testing.TB, seed uint64) *world {
 	r := rand.New(rand.NewPCG(seed, 1))
-	w := &world{t: t, r: r, length: r.IntN(60), did: map[int]int{}, past: map[int]bool{}, mapped: r.IntN(2) == 0}
-	w.next = unknown
-	opts := []Option{Chunk(r.IntN(5)), MaxFailures(1000)}
+	w := &world{
+		t: t, r: r, length: r.IntN(60), did: map[int]int{}, past: map[int]bool{}, mapped: r.IntN(2) == 0,
+		bad: map[int]int{}, tried: map[int]int{}, kills: map[int]int{}, last: map[int]int{}, next: unknown,
+	}
+	opts := []Option{Chunk(r.IntN(5)), MaxFailures(1000), Retries(r.IntN(4))}
+	if r.IntN(3) == 0 {
+		opts = append(opts, Dedicated())
+	}
 	n := w.length
 	if w.mapped {
 		opts = append(opts, Window(1+r.IntN(5)))
 		if r.IntN(2) == 0 {
 			w.next = 0
+		}
+		for range r.IntN(w.length + 1) {
+			w.bad[r.IntN(w.length)] = 1 + r.IntN(5)
 		}
 	} else if r.IntN(3) == 0 {
 		n = unknown
@@ -458,15 +517,15 @@ func newWorld(t testing.TB, seed uint64) *world {
 	require.NoError(t, cfg.check())
 	w.ranks = make([]*modelRank, 1+r.IntN(5))
 	w.m = newManager(cfg, len(w.ranks))
+	w.m.goesOn = r.IntN(2) == 0
 	if n != unknown && r.IntN(3) == 0 {
 		w.resume()
 	}
-	if n != unknown && w.m.todo.order == nil && !w.m.kept && r.IntN(2) == 0 {
+	if n != unknown && w.m.todo.order == nil && !w.m.kept && !w.m.goesOn && r.IntN(2) == 0 {
 		w.share()
 	}
 	for i := range w.ranks {
 		w.ranks[i] = &modelRank{}
-		w.m.hello(i, hello{items: n})
 	}
 	w.m.consumed(0, w.next)
 	return w
@@ -504,7 +563,7 @@ func (w *world) run() {
 
 func (w *world) done() bool {
 	for _, k := range w.ranks {
-		if !k.ended || !k.left || len(k.up)+len(k.down) > 0 {
+		if !k.buried && (!k.ended || !k.left || len(k.up)+len(k.down) > 0) {
 			return false
 		}
 	}
@@ -514,19 +573,18 @@ func (w *world) done() bool {
 func (w *world) step(rank int) {
 	k := w.ranks[rank]
 	switch w.r.IntN(6) {
-	case 0, 1: // the manager hears
-		if len(k.up) > 0 {
-			w.window = append(w.window, k.up[0].indices...)
-			w.m.report(rank, &k.up[0])
-			k.up = k.up[1:]
-		}
+	case 0, 1:
+		w.listen(rank, k)
 	case 2: // the rank hears
-		if len(k.down) > 0 {
+		if len(k.down) > 0 && !k.dead {
 			w.hear(k, k.down[0])
 			k.down = k.down[1:]
 		}
 	case 3, 4: // the rank works or asks
-		if !k.left {
+		if w.m.goesOn && rank > 0 && w.r.IntN(50) == 0 {
+			w.kill(k)
+		}
+		if !k.left && !k.dead {
 			w.work(rank, k)
 		}
 	case 5: // the root's loop takes a result
@@ -534,13 +592,109 @@ func (w *world) step(rank int) {
 			w.m.stop()
 		}
 	}
+	w.skip()
 	for _, d := range w.m.take() {
 		d.grant.spans = append([]span(nil), d.grant.spans...)
+		w.watch(d)
 		w.ranks[d.rank].down = append(w.ranks[d.rank].down, d)
 	}
 	if !w.m.cfg.unbounded {
 		// One more may have gone out of turn.
 		require.LessOrEqual(w.t, w.m.stored, w.m.cfg.window+len(w.ranks)+1)
+	}
+}
+
+// listen lets the manager hear of a rank: what it said, and in the end that it is lost.
+func (w *world) listen(rank int, k *modelRank) {
+	switch {
+	case !k.greeted && (!k.dead || w.r.IntN(2) == 0):
+		k.greeted = true
+		w.m.hello(rank, hello{items: w.m.cfg.items})
+	case len(k.up) > 0:
+		r := &k.up[0]
+		k.up = k.up[1:]
+		if !w.m.over {
+			w.window = append(w.window, r.indices...)
+			for _, i := range r.indices {
+				w.did[i]++
+			}
+			for _, f := range r.failures {
+				w.tried[f.Index]++
+				w.last[f.Index] = rank
+			}
+			w.keep(k, r)
+		}
+		w.m.report(rank, r)
+	case k.dead && !k.buried:
+		k.buried = true
+		if !w.m.over {
+			for _, i := range indicesOf(w.m.seats[rank].held) {
+				w.kills[i]++
+				w.last[i] = rank
+			}
+			k.mine = nil
+		}
+		w.m.lost(rank, "there", errors.New("killed"))
+	}
+}
+
+// keep notes what a journal has once r has come: it outlives the rank.
+func (w *world) keep(k *modelRank, r *report) {
+	if !w.m.kept {
+		return
+	}
+	for _, i := range k.mine[:r.done] {
+		w.did[i]++
+	}
+	if r.broke {
+		w.unsure = append(w.unsure, k.last)
+	}
+	k.mine = k.mine[r.done:]
+}
+
+// kill lets a rank die: some of its last messages may not have left it.
+func (w *world) kill(k *modelRank) {
+	if !k.dead {
+		k.dead = true
+		k.up = k.up[:w.r.IntN(len(k.up)+1)]
+	}
+}
+
+// skip lets the root's loop go past what has failed.
+func (w *world) skip() {
+	if w.next == unknown || w.m.over {
+		return
+	}
+	before := w.next
+	for slices.Contains(w.m.failed, w.next) {
+		w.next++
+	}
+	if w.next > before {
+		w.m.consumed(0, w.next)
+	}
+}
+
+// watch looks whether what rank 0 gets is for it to do, and whether an item that
+// has failed goes to another rank.
+func (w *world) watch(d decision) {
+	others := 0
+	for r := range w.m.seats {
+		if s := &w.m.seats[r]; r != d.rank && s.greeted && !s.left {
+			others++
+		}
+	}
+	for _, i := range indicesOf(d.grant.spans) {
+		if w.kills[i] > 0 {
+			require.Len(w.t, indicesOf(w.m.seats[d.rank].held), 1, "a rank has more than what ranks were lost by")
+		}
+	}
+	if w.m.cfg.dedicated && d.rank == 0 {
+		require.True(w.t, len(d.grant.spans) == 0 || others == 0, "rank 0 only manages")
+	}
+	for _, i := range indicesOf(d.grant.spans) {
+		if at, ok := w.last[i]; ok && at == d.rank && !(w.m.cfg.dedicated && others == 1) {
+			require.Zero(w.t, others, "item %d has failed here", i)
+		}
 	}
 }
 
@@ -592,12 +746,12 @@ func (w *world) hear(k *modelRank, d decision) {
 }
 
 func (w *world) report(k *modelRank, r report) {
-	r.done, r.drawn, r.indices = k.silent, k.quiet, k.indices
+	r.done, r.drawn, r.indices, r.failures = k.silent, k.quiet, k.indices, k.fails
 	if k.met && !k.told {
 		k.told, r.atEnd, r.length = true, true, w.length
 	}
 	r.busy = time.Duration(w.r.IntN(1000)) * time.Duration(r.done+len(r.indices))
-	k.silent, k.quiet, k.indices = 0, 0, nil
+	k.silent, k.quiet, k.indices, k.fails = 0, 0, nil, nil
 	k.left = r.leave
 	if r.leave {
 		for _, i := range k.drawn {
@@ -611,11 +765,7 @@ func (w *world) report(k *modelRank, r report) {
 func (w *world) work(rank int, k *modelRank) {
 	switch {
 	case w.r.IntN(200) == 0 && rank != 0: // a Map's root leaves with the whole map
-		broke := w.m.kept && k.silent > 0 && w.r.IntN(2) == 0
-		if broke {
-			w.unsure = append(w.unsure, k.last)
-		}
-		w.report(k, report{leave: true, broke: broke})
+		w.report(k, report{leave: true, broke: w.m.kept && k.silent > 0 && w.r.IntN(2) == 0})
 	case len(k.hand) > 0 && w.r.IntN(5) == 0 && !k.asked:
 		k.asked = true
 		w.report(k, report{want: early})
@@ -623,19 +773,13 @@ func (w *world) work(rank int, k *modelRank) {
 		k.met = true
 		k.hand = slices.DeleteFunc(k.hand, func(i int) bool { return i >= w.length })
 	case len(k.hand) > 0:
-		w.did[k.hand[0]]++
-		if w.mapped {
-			k.indices = append(k.indices, k.hand[0])
-		} else {
+		if !w.try(rank, k, k.hand[0]) {
 			k.silent++
 			k.last = k.hand[0]
 		}
 		k.hand = k.hand[1:]
 	case len(k.drawn) > 0:
-		w.did[k.drawn[0]]++
-		if w.mapped {
-			k.indices = append(k.indices, k.drawn[0])
-		} else {
+		if !w.try(rank, k, k.drawn[0]) {
 			k.quiet++
 		}
 		k.drawn = k.drawn[1:]
@@ -643,9 +787,23 @@ func (w *world) work(rank int, k *modelRank) {
 	case !k.asked:
 		k.asked = true
 		w.report(k, report{want: now})
-	case len(k.indices)+k.quiet > 0: // what is done must not wait for the answer
+	case len(k.indices)+len(k.fails)+k.quiet > 0: // what is done must not wait for the answer
 		w.report(k, report{})
 	}
+}
+
+// try does an item, and reports whether the rank names it when it reports.
+func (w *world) try(rank int, k *modelRank, i int) bool {
+	if w.tried[i] < w.bad[i] {
+		k.fails = append(k.fails, &TaskError{Index: i, Rank: rank, Err: errors.New("no")})
+		return true
+	}
+	if w.mapped {
+		k.indices = append(k.indices, i)
+	} else {
+		k.mine = append(k.mine, i)
+	}
+	return w.mapped
 }
 
 func (w *world) draw(k *modelRank) bool {
@@ -657,14 +815,36 @@ func (w *world) draw(k *modelRank) bool {
 }
 
 func (w *world) check() {
-	if w.m.err != nil {
-		require.ErrorIs(w.t, w.m.err, ErrIncomplete)
+	for _, k := range w.ranks {
+		for _, i := range k.mine {
+			w.did[i]++
+		}
+	}
+	if errors.Is(w.m.err, ErrIncomplete) {
 		if w.m.stopping && w.m.orderly {
-			require.Len(w.t, w.did, w.m.done, "what ranks had when it stopped was done")
+			require.Equal(w.t, len(w.did)+len(w.m.failures), w.m.done, "what ranks had when it stopped was done")
 		}
 		return
 	}
-	require.Len(w.t, w.did, w.length)
+	failed := 0
+	for i := range w.length {
+		if w.past[i] {
+			require.Zero(w.t, w.tried[i]+w.kills[i])
+			continue
+		}
+		if w.tried[i] <= w.m.cfg.retries && w.kills[i] < mostKilled {
+			require.Equal(w.t, w.bad[i], w.tried[i], "attempts at item %d before the last", i)
+			continue
+		}
+		failed++
+		k := slices.IndexFunc(w.m.failures, func(f *TaskError) bool { return f.Index == i })
+		require.GreaterOrEqual(w.t, k, 0, "item %d has failed", i)
+		require.Equal(w.t, w.tried[i]+w.kills[i], w.m.failures[k].Attempts)
+		require.Equal(w.t, w.last[i], w.m.failures[k].Rank)
+	}
+	require.Len(w.t, w.m.failures, failed)
+	require.Equal(w.t, failed > 0, w.m.err != nil)
+	require.Len(w.t, w.did, w.length-failed)
 	for i, times := range w.did {
 		require.Equal(w.t, 1, times, "index %d", i)
 	}
@@ -672,6 +852,9 @@ func (w *world) check() {
 		told := append(indicesOf(w.m.fresh), w.unsure...)
 		for i := range w.past {
 			told = append(told, i)
+		}
+		for _, f := range w.m.failures { // it must be tried again
+			told = append(told, f.Index)
 		}
 		require.ElementsMatch(w.t, upTo(w.length), told)
 	}

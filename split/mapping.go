@@ -68,7 +68,7 @@ func newResults[R any](ctx context.Context, c *mpi.Comm, cfg *config, work func(
 	r.post.batch = codec.NewWriter[R]()
 	r.post.later = func() { r.ask(nothing) }
 	cfg.result = codec.Describe[R]
-	r.member = join(ctx, c, cfg, 2, "["+reflect.TypeFor[R]().String()+"]", r.stock.arrived)
+	r.member = join(ctx, c, cfg, 2, "["+reflect.TypeFor[R]().String()+"]", &r.stock)
 	r.post.hand = r.hand
 	switch {
 	case r.client != nil:

@@ -29,7 +29,7 @@ type link interface {
 
 // join takes part in a loop, called skip frames above join's caller. It blocks
 // no longer than sending a small message takes.
-func join(ctx context.Context, c *mpi.Comm, cfg *config, skip int, what string, sink func(int, *report)) *member {
+func join(ctx context.Context, c *mpi.Comm, cfg *config, skip int, what string, to sink) *member {
 	b := &member{ctx: ctx, cfg: cfg, hand: newHand()}
 	comm, err := c.Private("split."+cfg.call+what, skip+1)
 	if err != nil {
@@ -38,7 +38,7 @@ func join(ctx context.Context, c *mpi.Comm, cfg *config, skip int, what string, 
 	}
 	b.comm = comm
 	if c.IsRoot() {
-		b.server = newServer(ctx, comm, cfg, b.hand, sink)
+		b.server = newServer(ctx, comm, cfg, b.hand, to)
 		b.link = b.server
 	} else {
 		b.client = newClient(ctx, comm, cfg, b.hand)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // An Option changes how a loop hands out its indices or what it reports. A bad
@@ -29,7 +30,11 @@ type config struct {
 	progress    ProgressMode
 	window      int
 	unbounded   bool // the window does not count
+	retries     int
+	timeout     time.Duration // 0: none
+	grace       time.Duration // 0: as long as timeout says
 	maxFailures int
+	dedicated   bool
 	journal     string
 	result      func() string // describes the type of the results; nil: there are none
 
@@ -102,9 +107,44 @@ func Window(k int) Option {
 	return func(cfg *config) { cfg.window = k }
 }
 
+// Retries lets the ranks of a [Map], [MapUnordered] or [Collect] try an item up to
+// k times more when its task has returned an error or panicked, each time on
+// another rank than the time before, as long as another one is there. What fails
+// every time counts as one failure, whose [TaskError] is that of the last attempt
+// and says how many there were. The default is 0.
+func Retries(k int) Option {
+	return func(cfg *config) { cfg.retries = k }
+}
+
+// TaskTimeout ends the context of a task that has taken d, with a cause that wraps
+// [ErrTaskTimeout]. A task that then returns an error has failed, as any other; one that
+// returns a result has not.
+//
+// A task that ignores its context, and has not returned 5 s later, or a tenth of d if
+// that is longer, is given up together with its rank, whose process ends with status 1,
+// a line that names item and rank, and the stack of the task: nothing else ends a
+// goroutine. That ends the job. Where the job goes on without lost ranks
+// ([mpi.Comm.GoesOn]) and it is not rank 0, the item goes to another rank, as all items
+// in hand of a lost rank do. The body of a [Managed] or [ManagedSeq] loop has no context
+// that could end, so there the rank is given up at once after that time. In a job of
+// RunLocal, whose ranks are goroutines, the task's is left behind.
+func TaskTimeout(d time.Duration) Option {
+	return func(cfg *config) { cfg.timeout = d }
+}
+
+// Dedicated lets rank 0 only manage: no items are handed out to it, and where it
+// runs the loop over the results of a [Map], that has its processor to itself. On one
+// rank, and when all other ranks have left the loop, rank 0 works nevertheless, so
+// that nothing is left undone. It is rarely worth a rank: managing costs next to
+// nothing.
+func Dedicated() Option {
+	return func(cfg *config) { cfg.dedicated = true }
+}
+
 // MaxFailures lets a [Map], [MapUnordered] or [Collect] go on past k failed
-// items, which are all reported at the end; the next one ends the job. The
-// default is 0.
+// items, which are all reported at the end; the next one ends the job. An item has
+// failed when its [Retries] are used up, or when three ranks were lost with it in a job
+// that goes on without them: then MaxFailures counts for every loop. The default is 0.
 func MaxFailures(k int) Option {
 	return func(cfg *config) { cfg.maxFailures = k }
 }
@@ -173,6 +213,10 @@ func (cfg *config) check() error {
 		return cfg.errorf("Workers is %d; pass 1 or more", cfg.workers)
 	case cfg.window < 1:
 		return cfg.errorf("Window is %d; pass 1 or more", cfg.window)
+	case cfg.retries < 0:
+		return cfg.errorf("Retries is %d; pass 0 or more", cfg.retries)
+	case cfg.timeout < 0:
+		return cfg.errorf("TaskTimeout is %v; pass a time above 0, or 0 for none", cfg.timeout)
 	case cfg.maxFailures < 0:
 		return cfg.errorf("MaxFailures is %d; pass 0 or more", cfg.maxFailures)
 	case cfg.order != nil && cfg.cost != nil:

@@ -17,10 +17,10 @@ import (
 type server struct {
 	comm *mpi.Comm
 	cfg  *config
-	ctx  context.Context           // the caller's
-	hand *hand                     // of rank 0
-	sink func(rank int, r *report) // of a Map: hears of results before they count
-	keep *keeper                   // nil: there is no journal
+	ctx  context.Context // the caller's
+	hand *hand           // of rank 0
+	sink sink            // of a Map
+	keep *keeper         // nil: there is no journal
 
 	mu      sync.Mutex
 	m       *manager
@@ -39,6 +39,16 @@ type server struct {
 	posting sync.Mutex // held while letters are sent, so that they keep their order
 }
 
+// A sink is where the results of a Map go at the root.
+type sink interface {
+	// arrived is told what a rank reports, before the manager counts it.
+	arrived(rank int, r *report)
+
+	// failed is told which items have failed for good, before the loop is seen to be
+	// over.
+	failed(indices []int)
+}
+
 // A letter is a message on its way to a rank.
 type letter struct {
 	to   int
@@ -47,9 +57,9 @@ type letter struct {
 
 const tag mpi.Tag = 0 // of all messages; the first byte says what they are
 
-func newServer(ctx context.Context, comm *mpi.Comm, cfg *config, hand *hand, sink func(int, *report)) *server {
+func newServer(ctx context.Context, comm *mpi.Comm, cfg *config, hand *hand, to sink) *server {
 	s := &server{
-		comm: comm, cfg: cfg, ctx: ctx, hand: hand, sink: sink,
+		comm: comm, cfg: cfg, ctx: ctx, hand: hand, sink: to,
 		over: make(chan struct{}),
 	}
 	problem := cfg.check()
@@ -60,8 +70,9 @@ func newServer(ctx context.Context, comm *mpi.Comm, cfg *config, hand *hand, sin
 		s.m = newManager(&config{call: cfg.call, label: cfg.label}, comm.Size())
 	} else {
 		s.m = newManager(cfg, comm.Size())
+		s.m.goesOn = comm.GoesOn()
 		if s.keep != nil {
-			s.m.resume(s.keep.done, sink == nil)
+			s.m.resume(s.keep.done, to == nil)
 		}
 		s.share()
 		s.meter = newMeter(cfg, s.progress)
@@ -99,6 +110,12 @@ func (s *server) share() {
 	if s.m.todo.order != nil || s.m.kept || !fits(n, size) {
 		return
 	}
+	if s.m.rests(0) && s.comm.LocalSize() == 1 {
+		return // nobody is there to take from it
+	}
+	if s.m.goesOn {
+		return // who is lost can't say what it has taken
+	}
 	ranks, mem, name := []int{0}, []byte(nil), ""
 	for r := 1; r < size; r++ {
 		if s.comm.Local(r) {
@@ -116,7 +133,9 @@ func (s *server) share() {
 		mem = unsafe.Slice((*byte)(unsafe.Pointer(&words[0])), boardSize(1))
 	}
 	s.m.share(boardOf(mem, n), name, ranks)
-	s.hand.offered(newDrawer(s.m.todo.board, *s.m.seats[0].offer, size))
+	if !s.m.rests(0) {
+		s.hand.offered(newDrawer(s.m.todo.board, *s.m.seats[0].offer, size))
+	}
 }
 
 // whenOver has f called when the loop is over, or now if it is.
@@ -155,6 +174,10 @@ func (s *server) run() {
 	defer s.done()
 	for !s.alone() {
 		body, status, err := s.comm.Recv(ctx, mpi.AnySource, tag)
+		if gone, ok := errors.AsType[*mpi.RankError](err); ok && status.Source != 0 {
+			s.event(func(m *manager) { m.lost(status.Source, gone.Host, gone.Err) })
+			continue
+		}
 		if err == nil {
 			err = s.receive(status.Source, body)
 		}
@@ -213,8 +236,8 @@ func (s *server) reportOf(rank int, r *report) {
 	if problem != nil { // what is not kept does not count
 		s.m.end(s.cfg.errorf("%w", problem))
 	}
-	if s.sink != nil && !s.m.over && len(r.indices)+len(r.failures) > 0 {
-		s.sink(rank, r)
+	if s.sink != nil && !s.m.over && len(r.indices) > 0 {
+		s.sink.arrived(rank, r)
 	}
 	if !s.last.IsZero() {
 		s.m.clock(time.Until(s.last))
@@ -246,6 +269,10 @@ func (s *server) end(err error) (first bool) {
 // act does what the manager has decided. The caller holds s.mu, which is
 // released.
 func (s *server) act() {
+	if s.sink != nil && len(s.m.failed) > 0 { // before the loop is seen to be over
+		s.sink.failed(s.m.failed)
+		s.m.failed = nil
+	}
 	if s.m.over && !s.closed {
 		s.closed = true
 		s.unwatch()

@@ -25,16 +25,16 @@ type batch[R any] struct {
 // arrived takes in what a rank reports. It is called before the manager counts
 // it, so that everything is there when the loop is over.
 func (s *stock[R]) arrived(rank int, r *report) {
-	b := batch[R]{from: rank, body: r.results}
-	if rank != 0 || !s.direct {
-		b.indices = r.indices
+	if rank == 0 && s.direct {
+		return // they are here already
 	}
-	for _, f := range r.failures {
-		b.failed = append(b.failed, f.Index)
-	}
-	if len(b.indices)+len(b.failed) == 0 {
-		return
-	}
+	s.put(batch[R]{from: rank, indices: r.indices, body: r.results})
+}
+
+// failed takes in that items have failed for good.
+func (s *stock[R]) failed(indices []int) { s.put(batch[R]{failed: indices}) }
+
+func (s *stock[R]) put(b batch[R]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.batches = append(s.batches, b)

@@ -46,6 +46,9 @@ type stream struct {
 	timer *time.Timer
 	bar   bool // the line being shown is one that redraws itself
 	deaf  bool // out took no more
+
+	quotable bool   // the last line is kept
+	last     string // it, if it was not blank
 }
 
 // console makes the streams of all ranks.
@@ -144,6 +147,9 @@ func (s *stream) put(p []byte) {
 	if len(p) == 0 {
 		return
 	}
+	if text := bytes.TrimSpace(p); s.quotable && len(text) > 0 {
+		s.last = string(text[bytes.LastIndexAny(text, "\r\n")+1:])
+	}
 	var b []byte
 	other := s.screen.open
 	switch {
@@ -172,6 +178,16 @@ func (s *stream) put(p []byte) {
 		s.failed(err)
 	}
 }
+
+// lastLine returns the last line that was not blank, as far as it was kept.
+func (s *stream) lastLine() string {
+	s.screen.mu.Lock()
+	defer s.screen.mu.Unlock()
+	return s.last[:min(len(s.last), maxQuote)]
+}
+
+// maxQuote is how much of a rank's last line others are told.
+const maxQuote = 300
 
 // redraws reports whether an unfinished line has gone back to its start to be
 // written over, as progress bars do. A return at its very end may belong to a "\r\n".

@@ -36,6 +36,19 @@ func TestStreamTagsWholeLines(t *testing.T) {
 	require.Equal(t, "[0] one\n[1] un\n[1] deux\n[0] two\n[0] \n[1] trois\n[0] thr\n", p.text.String())
 }
 
+func TestStreamQuotesItsLastLine(t *testing.T) {
+	p := new(paper)
+	a := p.stream("[0] ", false)
+	a.quotable = true
+	for text, want := range map[string]string{"one\ntwo\n": "two", "three": "three", "four\r\n\n": "four", "bar\r 10%\r 20%": "20%"} {
+		write(a, text)
+		a.end()
+		require.Equal(t, want, strings.TrimSpace(a.lastLine()))
+	}
+	write(a, strings.Repeat("x", 1000)+"\n")
+	require.Len(t, a.lastLine(), maxQuote)
+}
+
 func TestStreamLetsAPromptThrough(t *testing.T) {
 	for tty, patience := range map[bool]time.Duration{true: promptTime, false: pipeTime} {
 		synctest.Test(t, func(t *testing.T) {

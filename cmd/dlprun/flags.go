@@ -31,6 +31,10 @@ it would make of that; dlprun journal says what is in a journal of a loop.
       --timeout D      end the job after D, such as 90s or 2h
       --walltime D     the job has D: its loops begin nothing that would take
                        longer, and what is left is for the next run (status 75)
+      --on-failure MODE
+                       abort: a rank that is lost ends the job (default);
+                       continue: loops give what it had begun to the others, unless
+                       it is rank 0 (docs/faults.md)
       --bind-to MODE   core: rank k runs on one processor, the k-th that this
                        process may use; none: wherever the system likes (default)
       --progress MODE  bar, log, off, or auto (default): how loops report their
@@ -51,9 +55,11 @@ unless these are set.
 Ctrl-C ends the job: SIGTERM, and after 5 s, or a second Ctrl-C, SIGKILL. SIGTERM
 and SIGUSR1 to dlprun ask loops to finish what they have in hand, and to leave the
 rest to the next run; SIGTERM ends the job after 25 s.
-Exit status: 0 if every rank finished cleanly, else that of the first rank that
-failed (128+n for signal n), with one line that says which and why; 75 if loops came
-to an end early as they were asked to: run the program again to go on; 124 after
+Exit status: 0 if every rank finished cleanly (with --on-failure=continue, every
+rank that is left; a line names those that were lost), else that of the first rank
+that failed (128+n for signal n), with one line that says which and why; 75 if
+loops came to an end early as they were asked to: run the program again to go on;
+124 after
 --timeout; 2 for wrong usage; 126 and 127 if PROGRAM can't be run or found.
 `
 
@@ -64,6 +70,7 @@ type options struct {
 	outputDir     string
 	timeout       time.Duration // 0: none
 	walltime      time.Duration // 0: nobody knows
+	onFailure     string        // "": not given
 	bind          string
 	progress      string // "": not given
 	debug         int    // -1: no rank
@@ -87,6 +94,7 @@ func parse(args []string) (options, error) {
 	fs.StringVar(&o.outputDir, "output-dir", "", "")
 	fs.Var((*duration)(&o.timeout), "timeout", "")
 	fs.Var((*duration)(&o.walltime), "walltime", "")
+	fs.Var(choice{&o.onFailure, []string{"abort", "continue"}}, "on-failure", "")
 	fs.Var(choice{&o.bind, []string{"core", "none"}}, "bind-to", "")
 	fs.Var(choice{&o.progress, []string{"auto", "bar", "log", "off"}}, "progress", "")
 	fs.Var(number{&o.debug, 0, "write the number of a rank"}, "debug", "")

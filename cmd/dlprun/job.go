@@ -19,6 +19,7 @@ import (
 type job struct {
 	opts     options
 	program  program
+	goesOn   bool     // without ranks that are lost
 	launcher *foreign // nil: dlprun itself
 	debugger []string // what to start the program of rank opts.debug with
 	group    *group
@@ -118,6 +119,9 @@ func (j *job) check() (settings launch.Job, err error) {
 	if err != nil {
 		return settings, exitf(statusUsage, "%v", err)
 	}
+	if j.goesOn = settings.GoesOn; j.opts.onFailure != "" {
+		j.goesOn = j.opts.onFailure == "continue"
+	}
 	if j.program, err = findProgram(j.opts.program); err != nil {
 		return settings, err
 	}
@@ -166,6 +170,7 @@ func (j *job) listen(folder string, settings launch.Job) (err error) {
 		TLS:       settings.TLS,
 		Timeout:   patience,
 		Heartbeat: heartbeat,
+		GoesOn:    j.goesOn,
 		Grace:     2 * settleTime, // dlprun knows better why a rank is gone
 		OnEvent: func(e launch.Event) {
 			if what := fromHub(e); what != nil {

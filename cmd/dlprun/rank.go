@@ -17,6 +17,7 @@ type rank struct {
 	cmd     *exec.Cmd
 	pipes   []*os.File // of its output, dlprun's ends
 	relayed sync.WaitGroup
+	errs    *stream // its stderr, if that is relayed
 }
 
 // start starts rank k.
@@ -105,7 +106,9 @@ func (j *job) relayed(r *rank, tag string) ([]*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	errs, err := r.pipe(j.console.err(tag, failed))
+	r.errs = j.console.err(tag, failed)
+	r.errs.quotable = j.goesOn
+	errs, err := r.pipe(r.errs)
 	if err != nil {
 		out.Close()
 		return nil, err

@@ -26,12 +26,16 @@ import (
 //
 // so that it is over within 5 s of the failure.
 //
+// With --on-failure=continue a rank that is lost without a word, other than rank 0,
+// is spared once all have joined: the others are told, and the job goes on.
+//
 // Where a launcher (--with) starts the ranks, it is known of their processes only
 // that they have ended when it has.
 type verdict struct {
 	launcher string // "": dlprun itself
 	launched exit   // how it ended
 	guessed  bool   // status is one for want of a better; the launcher may know it
+	goesOn   bool   // --on-failure=continue
 
 	ranks  []rankView
 	joined int // how many have
@@ -66,9 +70,10 @@ const (
 type rankView struct {
 	host                                    string
 	joined, finalized, failed, lost, exited bool
+	spared                                  bool   // the job goes on without it
 	code                                    int    // if failed: the exit status that it announced
 	reason                                  string // if failed: why; if lost: why, if that is known
-	end                                     exit   // if exited: how
+	how                                     exit   // if exited: how
 }
 
 // exit is how a process ended.
@@ -122,18 +127,20 @@ type (
 	tell struct { // tell the other ranks what happened to rank
 		rank  int
 		cause string
+		quote bool // and what it wrote last
 	}
 	ask     struct{ signal syscall.Signal } // to the ranks, and not to what they have started
 	send    struct{ signal syscall.Signal } // to all processes of the job
 	killAll struct{}
+	end     struct{ rank int }            // kill the process of one rank
 	arm     struct{ after time.Duration } // replaces the arm before it; 0: none
 	finish  struct{ status int }
 )
 
 // newVerdict returns the verdict on a job of n ranks, on this machine, host, or
 // wherever launcher starts them.
-func newVerdict(n int, host, launcher string) *verdict {
-	v := &verdict{launcher: launcher, ranks: make([]rankView, n), first: -1}
+func newVerdict(n int, host, launcher string, goesOn bool) *verdict {
+	v := &verdict{launcher: launcher, goesOn: goesOn, ranks: make([]rankView, n), first: -1}
 	for r := range v.ranks {
 		if v.ranks[r].host = host; launcher != "" {
 			v.ranks[r].host = "host unknown"
@@ -158,12 +165,13 @@ func (v *verdict) step(rank int, event any) []any {
 			return v.incomplete(rank, e)
 		}
 		r.failed, r.code, r.reason = true, e.code, e.reason
+		r.spared = false // its word for it was only late
 	case finalized:
 		r.finalized = true
 	case lost:
 		r.lost, r.reason = true, e.reason
 	case exited:
-		r.exited, r.end = true, e.exit
+		r.exited, r.how = true, e.exit
 		v.exited++
 	case launcherEnded:
 		v.launcherEnded(e.exit)
@@ -173,7 +181,7 @@ func (v *verdict) step(rank int, event any) []any {
 	case stop:
 		return v.stop(e.signal)
 	case trouble:
-		return v.end(e)
+		return v.trouble(e)
 	case notice:
 		return []any{say{-1, string(e)}}
 	}
@@ -216,8 +224,11 @@ func (v *verdict) judge(rank int) []any {
 	case v.first >= 0 && v.phase == running:
 		v.phase = settling
 		return append(acts, arm{settleTime})
-	case v.first < 0 && v.exited == len(v.ranks) && v.launched.status() == 0:
+	case v.first < 0 && v.exited == len(v.ranks) && (v.launched.status() == 0 || v.wellWithout()):
 		return append(acts, v.finish()...)
+	case v.first < 0 && v.exited == 0 && v.launcher != "" && v.phase == running && v.wellWithout():
+		v.phase = leaving // the launcher may wait for a rank that is stopped, or out of reach
+		return append(acts, arm{leaveTime})
 	case v.first < 0 && v.exited == len(v.ranks) && v.phase == running:
 		v.phase = settling // the word of a rank for it may be on the way
 		return append(acts, arm{settleTime})
@@ -244,8 +255,8 @@ func (v *verdict) suspect(rank int) int {
 	return -1
 }
 
-// told reports whether the hub has told that r failed.
-func (r *rankView) told() bool { return r.failed || r.lost }
+// told reports whether the hub has told that r failed, and that counts.
+func (r *rankView) told() bool { return (r.failed || r.lost) && !r.spared }
 
 // bad reports whether rank looks failed. A rank that ends well without having
 // joined does so only if others joined: else it is a plain program.
@@ -254,9 +265,9 @@ func (v *verdict) bad(rank int) bool {
 	switch {
 	case r.told():
 		return true
-	case !r.exited:
+	case !r.exited || r.spared:
 		return false
-	case r.end.status() != 0:
+	case r.how.status() != 0:
 		return true
 	}
 	return !r.finalized && v.joined > 0
@@ -272,13 +283,62 @@ func (v *verdict) settled(rank int) bool {
 	return r.failed || r.exited && (r.lost || r.finalized || !r.joined)
 }
 
-// condemn ends the job because of v.first.
+// spares reports whether the job can go on without rank: it ended without a word
+// while others hear of that, or was killed on its way out.
+func (v *verdict) spares(rank int) bool {
+	r := &v.ranks[rank]
+	return v.goesOn && rank > 0 && v.joined == len(v.ranks) && !r.failed && (!r.finalized || r.how.signal != 0)
+}
+
+// spare lets the job go on without v.first. What may be left of its process ends.
+func (v *verdict) spare() []any {
+	rank := v.first
+	r := &v.ranks[rank]
+	r.spared = true
+	cause := v.cause(r)
+	acts := []any{
+		say{rank, fmt.Sprintf("rank %d (%s): %s; the job goes on without it", rank, r.host, cause)},
+		tell{rank, cause, r.exited && r.reason == ""},
+		arm{},
+	}
+	if !r.exited && v.launcher == "" {
+		acts = append(acts, end{rank})
+	}
+	v.first, v.phase = -1, running
+	return append(acts, v.judge(rank)...)
+}
+
+// spared lists the ranks without which the job went on.
+func (v *verdict) spared() (ranks []string) {
+	for r := range v.ranks {
+		if v.ranks[r].spared {
+			ranks = append(ranks, strconv.Itoa(r))
+		}
+	}
+	return ranks
+}
+
+// wellWithout reports whether ranks were lost, and all the others have finalized: then
+// what a launcher thinks of that does not count.
+func (v *verdict) wellWithout() bool {
+	for r := range v.ranks {
+		if r := &v.ranks[r]; !r.finalized && !r.spared {
+			return false
+		}
+	}
+	return len(v.spared()) > 0
+}
+
+// condemn ends the job because of v.first, if it can't go on without.
 func (v *verdict) condemn() []any {
+	if v.spares(v.first) {
+		return v.spare()
+	}
 	r := &v.ranks[v.first]
 	v.status = 1
 	switch {
-	case r.exited && r.end.status() != 0:
-		v.status = r.end.status()
+	case r.exited && r.how.status() != 0:
+		v.status = r.how.status()
 	case r.failed && r.code&0xff != 0:
 		v.status = r.code & 0xff // as the system would cut it
 	}
@@ -290,7 +350,7 @@ func (v *verdict) condemn() []any {
 	}
 	acts := []any{
 		say{v.first, fmt.Sprintf("rank %d (%s): %s", v.first, r.host, cause)},
-		tell{v.first, cause},
+		tell{v.first, cause, false},
 	}
 	switch {
 	case v.exited == len(v.ranks):
@@ -328,16 +388,16 @@ func (v *verdict) cause(r *rankView) string {
 		return fmt.Sprintf("ended without joining the job (%s %v)", v.launcher, v.launched)
 	case !r.exited:
 		return "lost its connection with dlprun"
-	case r.end.signal != 0:
-		return fmt.Sprintf("killed by signal %d (%v)", int(r.end.signal), r.end.signal)
+	case r.how.signal != 0:
+		return fmt.Sprintf("killed by signal %d (%v)", int(r.how.signal), r.how.signal)
 	case r.finalized:
-		return fmt.Sprintf("exited with status %d after Finalize", r.end.code)
+		return fmt.Sprintf("exited with status %d after Finalize", r.how.code)
 	case r.joined:
-		return fmt.Sprintf("exited with status %d before Finalize", r.end.code)
-	case r.end.code == 0:
+		return fmt.Sprintf("exited with status %d before Finalize", r.how.code)
+	case r.how.code == 0:
 		return "exited with status 0 without joining the job (it calls neither mpi.Main nor mpi.Init)"
 	}
-	return fmt.Sprintf("exited with status %d", r.end.code)
+	return fmt.Sprintf("exited with status %d", r.how.code)
 }
 
 // absent names the ranks, other than v.first, that have not joined. A launcher
@@ -416,8 +476,8 @@ func (v *verdict) incomplete(rank int, f failed) []any {
 	return []any{say{rank, fmt.Sprintf("rank %d (%s): %s", rank, v.ranks[rank].host, f.reason)}}
 }
 
-// end ends the job for a reason that is no rank's.
-func (v *verdict) end(e trouble) []any {
+// trouble ends the job for a reason that is no rank's.
+func (v *verdict) trouble(e trouble) []any {
 	if v.phase >= leaving {
 		return nil
 	}
@@ -437,5 +497,9 @@ func (v *verdict) kill() []any {
 
 func (v *verdict) finish() []any {
 	v.phase = over
+	if lost := v.spared(); len(lost) > 0 && v.status == 0 {
+		line := "the job has ended well, but without what it has lost on the way: rank " + strings.Join(lost, ", ")
+		return []any{say{-1, line}, finish{0}}
+	}
 	return []any{finish{v.status}}
 }

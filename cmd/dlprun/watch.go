@@ -12,7 +12,7 @@ import (
 
 // watch does what the verdict says, until the job is over.
 func (j *job) watch(signals <-chan os.Signal) (status int) {
-	v := newVerdict(j.opts.np, launch.Host(), j.opts.with)
+	v := newVerdict(j.opts.np, launch.Host(), j.opts.with, j.goesOn)
 	timer := time.NewTimer(0)
 	<-timer.C
 	timeout, walltime := after(j.opts.timeout), after(j.opts.walltime)
@@ -41,11 +41,13 @@ func (j *job) watch(signals <-chan os.Signal) (status int) {
 			case say:
 				j.say(a.rank, a.line)
 			case tell:
-				j.hub.Down(a.rank, a.cause)
+				j.tell(a)
 			case ask:
 				j.group.ask(a.signal)
 			case send:
 				j.group.signal(a.signal)
+			case end:
+				j.ranks[a.rank].cmd.Process.Kill() // an error: it has ended
 			case killAll:
 				j.group.kill()
 			case arm:
@@ -66,6 +68,23 @@ func after(d time.Duration) <-chan time.Time {
 		return nil
 	}
 	return time.After(d)
+}
+
+// tell tells the other ranks. Of one without which the job goes on it quotes what it
+// wrote last, which may say more.
+func (j *job) tell(a tell) {
+	if !a.quote || j.launcher != nil || j.ranks[a.rank].errs == nil {
+		j.hub.Down(a.rank, a.cause)
+		return
+	}
+	r := j.ranks[a.rank]
+	j.saying.Go(func() {
+		within(settleTime, r.relayed.Wait)
+		if last := r.errs.lastLine(); last != "" {
+			a.cause += "; its last output: " + last
+		}
+		j.hub.Down(a.rank, a.cause)
+	})
 }
 
 // say prints a line to stderr, when what rank wrote before it has been. It does

@@ -25,10 +25,19 @@ type foreign struct {
 type launcherKind int
 
 const (
-	forwarding launcherKind = iota // Hydra and others: everything, by themselves
+	forwarding launcherKind = iota // unknown ones: everything, we hope
+	hydra                          // everything, by itself
 	openMPI                        // what -x names
 	slurm                          // everything, unless SLURM_EXPORT_ENV says otherwise
 )
+
+// withoutLost lets launchers go on when a rank has ended badly. Hydra does so after
+// an exit status only, not after a signal.
+var withoutLost = map[launcherKind][]string{
+	hydra:   {"-disable-auto-cleanup"},
+	openMPI: {"--enable-recovery"},
+	slurm:   {"--no-kill", "--kill-on-bad-exit=0", "--wait=0"},
+}
 
 // findLauncher finds the launcher of that name and asks it which one it is.
 func findLauncher(name string) (*foreign, error) {
@@ -51,6 +60,8 @@ func kindOf(version string) launcherKind {
 	switch {
 	case strings.Contains(first, "Open MPI"), strings.Contains(first, "OpenRTE"), strings.Contains(first, "PRRTE"):
 		return openMPI
+	case strings.HasPrefix(first, "HYDRA"):
+		return hydra
 	case strings.HasPrefix(first, "slurm"):
 		return slurm
 	}
@@ -58,9 +69,13 @@ func kindOf(version string) launcherKind {
 }
 
 // command returns the launcher's arguments. extra is the user's, which may override
-// ours; env is the environment of the launcher.
-func (f *foreign) command(np int, extra, env []string, program string, args []string) []string {
+// ours; env is the environment of the launcher. If goesOn, the launcher is not to end
+// all ranks because of one.
+func (f *foreign) command(np int, goesOn bool, extra, env []string, program string, args []string) []string {
 	words := []string{"-n", strconv.Itoa(np)}
+	if goesOn {
+		words = append(words, withoutLost[f.kind]...)
+	}
 	switch f.kind {
 	case openMPI:
 		for _, v := range env {
@@ -125,7 +140,7 @@ func (j *job) startLauncher(f *foreign) error {
 	if err != nil {
 		return err
 	}
-	r := &rank{cmd: exec.Command(f.path, f.command(j.opts.np, j.opts.launcherArgs, env, path, j.opts.args)...)}
+	r := &rank{cmd: exec.Command(f.path, f.command(j.opts.np, j.goesOn, j.opts.launcherArgs, env, path, j.opts.args)...)}
 	r.cmd.Args[0] = f.name
 	r.cmd.Env = env
 	feedIt, err := giveStdin(r.cmd)

@@ -34,7 +34,7 @@ func TestKindOf(t *testing.T) {
 		"mpiexec (OpenRTE) 4.1.4\n\nReport bugs to http://www.open-mpi.org/community/help/": openMPI,
 		"mpirun (Open MPI) 5.0.3\n":                                         openMPI,
 		"prterun (PRRTE) 3.0.5":                                             openMPI,
-		"HYDRA build details:\n    Version: 4.0.2":                          forwarding,
+		"HYDRA build details:\n    Version: 4.0.2":                          hydra,
 		"Intel(R) MPI Library for Linux* OS, Version 2021.9 Build 20230306": forwarding,
 		"slurm-wlm 22.05.8":                                                 slurm,
 		"slurm 23.11.4":                                                     slurm,
@@ -46,13 +46,21 @@ func TestKindOf(t *testing.T) {
 
 func TestLauncherCommand(t *testing.T) {
 	env := []string{"PATH=/bin", "DLP_A=1", "DLP_B=x y"}
-	for kind, want := range map[launcherKind]string{
-		forwarding: "-n 3 --host h1 prog x",
-		openMPI:    "-n 3 -x DLP_A -x DLP_B --host h1 prog x",
-		slurm:      "-n 3 --input=0 --host h1 prog x",
+	for kind, want := range map[launcherKind][2]string{
+		forwarding: {"", ""},
+		hydra:      {"", "-disable-auto-cleanup "},
+		openMPI:    {"-x DLP_A -x DLP_B ", "--enable-recovery "},
+		slurm:      {"--input=0 ", "--no-kill --kill-on-bad-exit=0 --wait=0 "},
 	} {
 		f := foreign{kind: kind}
-		require.Equal(t, want, strings.Join(f.command(3, []string{"--host", "h1"}, env, "prog", []string{"x"}), " "))
+		for _, goesOn := range []bool{false, true} {
+			flags := want[0]
+			if goesOn {
+				flags = want[1] + flags
+			}
+			words := f.command(3, goesOn, []string{"--host", "h1"}, env, "prog", []string{"x"})
+			require.Equal(t, "-n 3 "+flags+"--host h1 prog x", strings.Join(words, " "))
+		}
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 // form says which of these it is, the body is its JSON.
 const (
 	msgRegister  uint8 = 1 + iota // rank: Peer
-	msgTable                      // hub: []Peer, when all have registered
+	msgTable                      // hub: roll, when all have registered
 	msgFailed                     // rank: failure
 	msgAck                        // hub: the failure is known
 	msgFinalized                  // rank: it reached Finalize
@@ -43,12 +43,20 @@ type Down struct {
 	Host    string `json:"host"`
 	Cause   string `json:"cause"`
 	Aborted bool   `json:"aborted,omitempty"` // it called Abort
+	GoesOn  bool   `json:"goes_on,omitempty"` // the job does, without that rank
+}
+
+// roll is what every rank is told when the job begins.
+type roll struct {
+	Ranks  []Peer `json:"ranks"`
+	GoesOn bool   `json:"goes_on,omitempty"` // when a rank is lost
 }
 
 type failure struct {
 	Code    int    `json:"code"`
 	Reason  string `json:"reason"`
 	Aborted bool   `json:"aborted,omitempty"`
+	Alone   bool   `json:"alone,omitempty"` // it need not take the job with it
 }
 
 func writeControl(conn net.Conn, form uint8, body any) error {

@@ -197,10 +197,31 @@ func ExampleSession_Ended() {
 	// Output: false true
 }
 
+func ExampleSession_GoesOn() {
+	twoRanks(func(ctx context.Context, rank int, s *launch.Session, _ []launch.Peer) {
+		if rank == 1 {
+			fmt.Println(s.GoesOn()) // the hub was not told to
+		}
+		if err := s.Finalize(ctx); err != nil {
+			log.Fatal(err)
+		}
+	})
+	// Output: false
+}
+
 func ExampleSession_Fail() {
 	twoRanks(func(_ context.Context, rank int, s *launch.Session, _ []launch.Peer) {
 		if rank == 1 { // rank 0 is told, by what it gave Register
 			fmt.Println("the hub knows:", s.Fail(3, "the disk is full", false))
+		}
+	})
+	// Output: the hub knows: true
+}
+
+func ExampleSession_Resign() {
+	twoRanks(func(_ context.Context, rank int, s *launch.Session, _ []launch.Peer) {
+		if rank == 1 { // rank 0 is told, by what it gave Register
+			fmt.Println("the hub knows:", s.Resign(1, "a task is stuck"))
 		}
 	})
 	// Output: the hub knows: true

@@ -9,12 +9,12 @@ import (
 )
 
 // HostHub starts the hub of job at rank 0, where no launcher hosts it, and lets
-// the other ranks find it. cfg's Size, Secret, Build, TLS, Timeout and Heartbeat
-// are filled in from job; Linger is set.
+// the other ranks find it. cfg's Size, Secret, Build, TLS, Timeout, Heartbeat and
+// GoesOn are filled in from job; Linger is set.
 // It blocks as long as the job's Meeting does, at most until ctx ends.
 func HostHub(ctx context.Context, job Job, cfg HubConfig) (*Hub, error) {
 	cfg.Size, cfg.Secret, cfg.Build, cfg.TLS = job.Size, hubSecret(job.Meeting), job.Build, job.TLS
-	cfg.Timeout, cfg.Heartbeat, cfg.Linger = job.InitTimeout, job.Heartbeat, true
+	cfg.Timeout, cfg.Heartbeat, cfg.Linger, cfg.GoesOn = job.InitTimeout, job.Heartbeat, true, job.GoesOn
 	hub, err := listenHub(job, cfg)
 	if err != nil {
 		return nil, err

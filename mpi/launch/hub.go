@@ -38,6 +38,9 @@ type HubConfig struct {
 	// Grace is how long the hub waits, when a rank's session ends without a
 	// word, for Down to be called by somebody who knows why. 0: not at all.
 	Grace time.Duration
+	// GoesOn lets the job go on, once all ranks have joined, without those that are
+	// lost, except for rank 0; not without one that says that it fails.
+	GoesOn bool
 	// Linger makes Close wait, where the job has failed, for ranks that have not
 	// come yet: nobody else would tell them.
 	Linger bool
@@ -88,21 +91,22 @@ type Hub struct {
 
 	events sync.Mutex // OnEvent is called under it, never under mu
 
-	mu        sync.Mutex
-	members   []*member // by rank; nil until it has joined
-	build     [16]byte  // what all ranks run; zero: nobody has said yet
-	coming    []bool    // ranks in the last step of their handshake
-	settled   sync.Cond // one of them is through
-	joined    int       // registered
-	finalized int
-	down      []bool
-	downs     []Down // all that was told, for those who join later
-	refusals  int
-	sessions  int
-	closing   bool
-	idle      chan struct{} // closed when Close waits for nobody any more
-	isIdle    bool
-	closed    bool
+	mu       sync.Mutex
+	members  []*member // by rank; nil until it has joined
+	build    [16]byte  // what all ranks run; zero: nobody has said yet
+	coming   []bool    // ranks in the last step of their handshake
+	settled  sync.Cond // one of them is through
+	joined   int       // registered
+	begun    bool      // all were told so
+	through  int       // ranks that have finalized, or without which the job goes on
+	down     []bool
+	downs    []Down // all that was told, for those who join later
+	refusals int
+	sessions int
+	closing  bool
+	idle     chan struct{} // closed when Close waits for nobody any more
+	isIdle   bool
+	closed   bool
 }
 
 // member is a rank that has a session.
@@ -161,7 +165,7 @@ func (h *Hub) Addrs() ([]string, error) { return reachable(h.server.Listener.Add
 func (h *Hub) Down(rank int, cause string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.tellDown(rank, failure{Reason: cause})
+	h.tellLost(rank, cause)
 }
 
 // Close ends the hub and waits until nothing of it is left. Ranks that have a
@@ -349,11 +353,20 @@ func (h *Hub) handle(m *member, msg wire.Message) error {
 		f.Reason = oneLine(f.Reason)
 		h.mu.Lock()
 		m.failed = true
+		alone := f.Alone && h.spares(m.rank)
 		h.mu.Unlock()
+		if alone {
+			h.event(Event{Kind: Lost, Rank: m.rank, Host: m.peer.Host, Pid: m.peer.Pid, Reason: f.Reason})
+			h.mu.Lock()
+			m.tell(msgAck, nil)
+			h.tellLost(m.rank, f.Reason)
+			h.mu.Unlock()
+			return nil
+		}
 		h.event(Event{Kind: Failed, Rank: m.rank, Host: m.peer.Host, Pid: m.peer.Pid, Code: f.Code, Reason: f.Reason})
 		h.mu.Lock()
 		m.tell(msgAck, nil)
-		h.tellDown(m.rank, f)
+		h.tellDown(Down{Rank: m.rank, Cause: f.Reason, Aborted: f.Aborted})
 		h.mu.Unlock()
 	case msgFinalized:
 		h.event(Event{Kind: Finalized, Rank: m.rank, Host: m.peer.Host, Pid: m.peer.Pid})
@@ -382,9 +395,10 @@ func (h *Hub) register(m *member, p Peer) {
 		return
 	}
 	h.expire.Stop()
-	table := make([]Peer, 0, h.cfg.Size)
+	h.begun = true
+	table := roll{Ranks: make([]Peer, 0, h.cfg.Size), GoesOn: h.cfg.GoesOn}
 	for _, m := range h.members {
-		table = append(table, m.peer)
+		table.Ranks = append(table.Ranks, m.peer)
 	}
 	h.tellAll(-1, msgTable, table)
 }
@@ -406,11 +420,16 @@ func (h *Hub) allTold() bool {
 func (h *Hub) finalize(m *member) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !m.finalized {
+	if !m.finalized && !h.down[m.rank] {
 		m.finalized = true
-		h.finalized++
+		h.passed()
 	}
-	if h.finalized == h.cfg.Size {
+}
+
+// passed counts a rank that is not waited for any more, and lets the ranks go when
+// all are. The caller holds h.mu.
+func (h *Hub) passed() {
+	if h.through++; h.through == h.cfg.Size {
 		h.tellAll(-1, msgEnd, nil)
 	}
 }
@@ -438,7 +457,7 @@ func (h *Hub) lost(m *member) {
 	time.AfterFunc(h.cfg.Grace, func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		h.tellDown(m.rank, failure{Reason: e.Reason})
+		h.tellLost(m.rank, e.Reason)
 	})
 }
 
@@ -455,18 +474,31 @@ func (h *Hub) heartbeat() {
 	}
 }
 
-// tellDown tells the others once that rank is gone. The caller holds h.mu.
-func (h *Hub) tellDown(rank int, f failure) {
-	if rank < 0 || rank >= h.cfg.Size || h.down[rank] || h.closed {
+// tellLost tells the others that rank is gone without a word, and whether the job
+// goes on. The caller holds h.mu.
+func (h *Hub) tellLost(rank int, cause string) {
+	h.tellDown(Down{Rank: rank, Cause: cause, GoesOn: h.spares(rank)})
+}
+
+// spares reports whether the job can go on without rank. The caller holds h.mu.
+func (h *Hub) spares(rank int) bool { return h.cfg.GoesOn && h.begun && rank > 0 }
+
+// tellDown tells the others once that a rank is gone. The caller holds h.mu.
+func (h *Hub) tellDown(d Down) {
+	if d.Rank < 0 || d.Rank >= h.cfg.Size || h.down[d.Rank] || h.closed {
 		return
 	}
-	h.down[rank] = true
-	d := Down{Rank: rank, Cause: oneLine(f.Reason), Aborted: f.Aborted}
-	if m := h.members[rank]; m != nil {
+	h.down[d.Rank] = true
+	d.Cause = oneLine(d.Cause)
+	m := h.members[d.Rank]
+	if m != nil {
 		d.Host = m.peer.Host
 	}
 	h.downs = append(h.downs, d)
-	h.tellAll(rank, msgDown, d)
+	h.tellAll(d.Rank, msgDown, d)
+	if d.GoesOn && !m.finalized {
+		h.passed()
+	}
 	h.settle()
 }
 
@@ -524,7 +556,7 @@ func (h *Hub) misfit(e *auth.MisfitError) bool {
 	h.event(Event{Kind: Failed, Rank: e.Rank, Host: e.From, Code: 1, Reason: e.Reason})
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.tellDown(e.Rank, failure{Reason: e.Reason})
+	h.tellDown(Down{Rank: e.Rank, Cause: e.Reason})
 	return true
 }
 

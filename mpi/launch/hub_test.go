@@ -198,6 +198,74 @@ func TestLostRank(t *testing.T) {
 	require.Equal(t, launch.Down{Rank: 1, Host: launch.Host(), Cause: launch.Vanished}, h.down(t, ms[0]))
 }
 
+// A job that goes on ends when all that are left have finalized.
+func TestJobGoesOn(t *testing.T) {
+	h := start(t, launch.HubConfig{Size: 4, GoesOn: true})
+	ms := h.all(t)
+	ended := make([]chan error, h.size)
+	finalize := func(r int) {
+		ended[r] = make(chan error, 1)
+		go func() { ended[r] <- ms[r].Finalize(h.ctx) }()
+		for i := 0; ; i++ {
+			if e := h.event(t, i); e.Kind == launch.Finalized && e.Rank == r {
+				return
+			}
+		}
+	}
+	require.True(t, ms[1].GoesOn())
+	finalize(3)
+	require.NoError(t, ms[2].Close())
+	want := launch.Down{Rank: 2, Host: launch.Host(), Cause: launch.Vanished, GoesOn: true}
+	require.Equal(t, want, h.down(t, ms[0]))
+	require.Equal(t, want, h.down(t, ms[1]))
+	h.Down(3, "killed by signal 9 (killed)") // on its way out
+	require.Equal(t, 3, h.down(t, ms[0]).Rank)
+	finalize(0)
+	require.False(t, ms[0].Ended())
+	require.NoError(t, ms[1].Close())
+	require.NoError(t, <-ended[0])
+	require.NoError(t, <-ended[3])
+}
+
+// It goes on without one that has resigned, where it does without lost ones.
+func TestResign(t *testing.T) {
+	for _, goesOn := range []bool{true, false} {
+		h := start(t, launch.HubConfig{Size: 3, GoesOn: goesOn})
+		ms := h.all(t)
+		require.True(t, ms[2].Resign(1, "a task is stuck"))
+		want := launch.Failed
+		if goesOn {
+			want = launch.Lost
+		}
+		require.Equal(t, want, h.event(t, 3).Kind)
+		require.Equal(t, "a task is stuck", h.event(t, 3).Reason)
+		require.Equal(t, launch.Down{Rank: 2, Host: launch.Host(), Cause: "a task is stuck", GoesOn: goesOn}, h.down(t, ms[1]))
+		require.True(t, ms[0].Resign(1, "rank 0 is another thing"))
+		require.False(t, h.down(t, ms[1]).GoesOn)
+	}
+}
+
+// It does not go on without rank 0, nor without one that says that it fails.
+func TestJobThatCannotGoOn(t *testing.T) {
+	h := start(t, launch.HubConfig{Size: 3, GoesOn: true})
+	ms := h.all(t)
+	require.True(t, ms[2].Fail(1, "no data", false))
+	require.False(t, h.down(t, ms[1]).GoesOn)
+	require.NoError(t, ms[0].Close())
+	d := h.down(t, ms[1])
+	require.Equal(t, 0, d.Rank)
+	require.False(t, d.GoesOn)
+
+	h = start(t, launch.HubConfig{Size: 2, GoesOn: true})
+	s, err := h.join(t, 1)
+	require.NoError(t, err)
+	other, err := h.join(t, 0)
+	require.NoError(t, err)
+	require.NoError(t, s.Close()) // before all have joined
+	_, err = other.Register(h.ctx, launch.Peer{Rank: 0}, nil)
+	require.ErrorContains(t, err, "rank 1 (host unknown) was lost before all ranks had joined")
+}
+
 // A launcher that knows better is heard, if it speaks within Grace.
 func TestLauncherKnowsBetter(t *testing.T) {
 	h := start(t, launch.HubConfig{Size: 2, Grace: time.Hour})

@@ -31,6 +31,7 @@ type Job struct {
 	Build       [16]byte // see Build; zero: fits every other
 	InitTimeout time.Duration
 	Heartbeat   time.Duration // between two signs of life; see HubConfig
+	GoesOn      bool          // without ranks that are lost, as far as it is this process that hosts the hub
 	TLS         bool          // TCP connections are inside of TLS
 	Transport   string        // "auto", "shm", "unix" or "tcp"
 	Interface   string        // address or network interface to listen on; "": see ListenIP
@@ -69,6 +70,9 @@ func detect(getenv func(string) string, linked string) (Job, error) {
 	if p, err := realMPI(getenv, only, linked); err != nil {
 		return Job{}, err
 	} else if p != nil {
+		if job.GoesOn {
+			return Job{}, errors.New("DLP_ON_FAILURE is continue, but real MPI ends a job that loses a rank: unset it, or set DLP_BACKEND=embedded")
+		}
 		job.Launcher, job.Why, job.Rank, job.Size, job.Backend = p.launcher, p.why, p.rank, p.size, "mpi"
 		return job, nil
 	}
@@ -120,6 +124,11 @@ func settings(getenv func(string) string, job *Job) (err error) {
 	if err != nil {
 		return err
 	}
+	onFailure, err := oneOf(getenv, "DLP_ON_FAILURE", "abort", "continue")
+	if err != nil {
+		return err
+	}
+	job.GoesOn = onFailure == "continue"
 	inTLS, err := oneOf(getenv, "DLP_TLS", "0", "1")
 	if err != nil {
 		return err

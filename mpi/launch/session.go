@@ -27,7 +27,7 @@ type Session struct {
 	heard  pulse
 	send   sync.Mutex
 
-	table  chan []Peer     // what Register waits for
+	table  chan roll       // what Register waits for
 	early  chan Down       // before the table has come
 	down   chan func(Down) // who is told afterwards
 	ack    chan struct{}   // closed when the hub knows of our failure
@@ -36,6 +36,8 @@ type Session struct {
 	quit   chan struct{}   // closed by Close
 	acked  sync.Once
 	closed sync.Once
+
+	goesOn bool // set by Register
 }
 
 // ErrHubGone is why a session ended that nobody closed: the process that hosts
@@ -85,7 +87,7 @@ func Join(ctx context.Context, job Job, hub *Hub) (*Session, error) {
 func newSession(conn net.Conn, job Job, secret Secret) *Session {
 	s := &Session{
 		rank: job.Rank, secret: secret, conn: conn, r: wire.NewReader(conn, maxControl),
-		table: make(chan []Peer, 1), early: make(chan Down, 1), down: make(chan func(Down), 1),
+		table: make(chan roll, 1), early: make(chan Down, 1), down: make(chan func(Down), 1),
 		ack: make(chan struct{}), end: make(chan struct{}), gone: make(chan struct{}), quit: make(chan struct{}),
 	}
 	go s.listen()
@@ -183,8 +185,9 @@ func (s *Session) Register(ctx context.Context, self Peer, down func(Down)) ([]P
 	}
 	select {
 	case table := <-s.table:
+		s.goesOn = table.GoesOn
 		s.down <- down
-		return table, nil
+		return table.Ranks, nil
 	case d := <-s.early:
 		return nil, &DownError{d}
 	case <-s.gone:
@@ -198,6 +201,10 @@ func (s *Session) Register(ctx context.Context, self Peer, down func(Down)) ([]P
 		return nil, fmt.Errorf("the job ended while rank %d waited for the others", s.rank)
 	}
 }
+
+// GoesOn reports whether the job goes on without ranks that are lost, as whoever
+// hosts the hub has decided. It is known when Register has returned.
+func (s *Session) GoesOn() bool { return s.goesOn }
 
 // DownError is a Down that came before the job had begun.
 type DownError struct{ Down }
@@ -221,7 +228,7 @@ func (s *Session) listen() {
 		s.heard.sign()
 		switch msg.Form {
 		case msgTable:
-			var table []Peer
+			var table roll
 			if json.Unmarshal(msg.Body, &table) != nil {
 				return
 			}
@@ -257,7 +264,17 @@ func (s *Session) listen() {
 // process will have, and waits a second at most until the hub knows. It reports
 // whether it does: the hub's host then shows the reason, and this rank need not.
 func (s *Session) Fail(code int, reason string, aborted bool) bool {
-	if s.write(msgFailed, failure{Code: code, Reason: oneLine(reason), Aborted: aborted}) != nil {
+	return s.fail(failure{Code: code, Reason: oneLine(reason), Aborted: aborted})
+}
+
+// Resign is Fail of a rank without which the job may go on, if it does so without
+// lost ranks.
+func (s *Session) Resign(code int, reason string) bool {
+	return s.fail(failure{Code: code, Reason: oneLine(reason), Alone: true})
+}
+
+func (s *Session) fail(f failure) bool {
+	if s.write(msgFailed, f) != nil {
 		return false
 	}
 	select {

@@ -37,6 +37,13 @@ type Transport interface {
 	Close() error
 }
 
+// A Dropper is a Transport that can give up a peer which others know to be lost.
+type Dropper interface {
+	// Drop makes Recv return the *PeerError of a peer soon, behind what has come
+	// from it, though the connection with it may seem to live, or there was none.
+	Drop(rank int, why error)
+}
+
 // A Poller is a Transport that can say at once what has come.
 type Poller interface {
 	// Poll is Recv that does not wait for long: where nothing has come within some

@@ -94,7 +94,7 @@ func (t *Transport) read(l *link) {
 var errEnd = errors.New("its connection was closed without a goodbye")
 
 // drainTime is how long the second connection with a peer may go on when the
-// first has broken.
+// first has broken, and all of them with one that is given up.
 const drainTime = 5 * time.Second
 
 // ended takes l out of the books; err is nil after a goodbye. Of a peer that
@@ -109,23 +109,51 @@ func (t *Transport) ended(l *link, err error) {
 	p.readers--
 	if err == nil {
 		p.left = true
-	} else if p.broken == nil {
-		p.broken = err
-		for other := range t.links {
-			if other.peer == p {
-				other.conn.SetReadDeadline(time.Now().Add(drainTime)) // an error: it has ended already
-			}
+	} else {
+		t.breakOff(p, err)
+	}
+	t.reportLocked(p)
+	close(l.gone)
+}
+
+// Drop gives up a peer; see transport.Dropper.
+func (t *Transport) Drop(rank int, why error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.breakOff(t.peers[rank], why)
+	t.reportLocked(t.peers[rank])
+}
+
+// breakOff notes that a link with p has ended without a goodbye, or should. Others
+// bring in what is on its way. The caller holds t.mu.
+func (t *Transport) breakOff(p *peer, why error) {
+	if p.broken != nil {
+		return
+	}
+	p.broken = why
+	for l := range t.links {
+		if l.peer == p {
+			l.conn.SetReadDeadline(time.Now().Add(drainTime)) // an error: it has ended already
 		}
 	}
+}
+
+// reportLocked lets Recv hear of a peer that has broken off. The caller holds t.mu.
+func (t *Transport) reportLocked(p *peer) {
 	if p.readers == 0 && p.broken != nil && !p.reported {
 		p.reported = true
 		t.inbox.Fail(&transport.PeerError{Rank: p.rank, Err: p.broken})
 	}
-	close(l.gone)
 }
 
 // dial opens p's link. The caller has p's turn.
 func (t *Transport) dial(ctx context.Context, p *peer) error {
+	t.mu.Lock()
+	broken := p.broken
+	t.mu.Unlock()
+	if broken != nil {
+		return t.lose(p, broken)
+	}
 	t.inbox.Block()
 	defer t.inbox.Unblock()
 	ctx, stop := transport.Until(ctx, t.life)

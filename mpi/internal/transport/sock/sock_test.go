@@ -194,6 +194,53 @@ func testTwoConnections(t *testing.T, network string) {
 	recv(0, "last")
 }
 
+// A peer that is given up is reported once, behind what it has sent, though it seems
+// to live; and so is one that there was no connection with.
+func TestDrop(t *testing.T) {
+	for _, network := range []string{"unix", "tcp", "shm"} {
+		t.Run(network, func(t *testing.T) { testDrop(t, network) })
+	}
+}
+
+func testDrop(t *testing.T, network string) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	ts := ranks(t, network, 3)
+	for _, tr := range ts {
+		defer tr.Close()
+	}
+	for range 10 {
+		require.NoError(t, ts[1].Send(ctx, 0, text("one")))
+	}
+	m, err := ts[0].Recv(ctx) // so that there is a connection
+	require.NoError(t, err)
+	why := errors.New("its host burns")
+	for range 2 {
+		ts[0].Drop(2, why)
+		ts[0].Drop(1, why)
+	}
+	var gone []int
+	for count := 1; len(gone) < 2; {
+		m, err = ts[0].Recv(ctx)
+		var peer *transport.PeerError
+		switch {
+		case err == nil:
+			require.Equal(t, 1, m.Src)
+			count++
+		case errors.As(err, &peer):
+			require.ErrorIs(t, err, why)
+			gone = append(gone, peer.Rank)
+			require.True(t, peer.Rank == 2 || count == 10)
+		default:
+			require.NoError(t, err)
+		}
+	}
+	require.Equal(t, []int{2, 1}, gone)
+	for _, r := range gone {
+		require.ErrorIs(t, ts[0].Send(ctx, r, text("still there?")), why)
+	}
+}
+
 // A ctx of a type that can't be compared must not take the process down.
 func TestUncomparableContext(t *testing.T) {
 	ts := ranks(t, "unix", 2)
