@@ -52,9 +52,9 @@ Ctrl-C ends the job: SIGTERM, and after 5 s, or a second Ctrl-C, SIGKILL. SIGTER
 and SIGUSR1 to dlprun ask loops to finish what they have in hand, and to leave the
 rest to the next run; SIGTERM ends the job after 25 s.
 Exit status: 0 if every rank finished cleanly, else that of the first rank that
-failed (128+n for signal n), with one line that says which and why; 75 if loops came
-to an end early as they were asked to: run the program again to go on; 124 after
---timeout; 2 for wrong usage; 126 and 127 if PROGRAM can't be run or found.
+failed (128+n for signal n), with one line that says which and why; 75 if loops
+came to an end early as they were asked to: run the program again to go on; 124
+after --timeout; 2 for wrong usage; 126, 127 if PROGRAM can't be run or found.
 `
 
 // options is what the command line says.
