@@ -111,11 +111,11 @@ func TestRequeue(t *testing.T) {
 	t.Parallel()
 	env := slurm(t)
 	for name, c := range map[string]struct {
-		items int
-		first string
+		items         int
+		signal, first string
 	}{
-		"by the clock": {260, ""},
-		"by a signal":  {180, "squeue() { false; }"}, // Slurm does not tell when the time is over
+		"by the clock": {260, "URG@1", ""},                      // which Go programs ignore
+		"by a signal":  {180, "USR1@50", "squeue() { false; }"}, // Slurm does not tell when the time is over
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -134,7 +134,7 @@ func TestRequeue(t *testing.T) {
 				require.NoError(t, err, "%v: %s", words, text)
 				return strings.TrimSpace(string(text))
 			}
-			words := append([]string{"sbatch", "--parsable", "--ntasks=2", "--overcommit", "--time=1", "--signal=USR1@50", "--output=" + out, path}, j.flags...)
+			words := append([]string{"sbatch", "--parsable", "--ntasks=2", "--overcommit", "--time=1", "--signal=" + c.signal, "--output=" + out, path}, j.flags...)
 			id := said(append(words, j.file, j.ran)...)
 			read := func() string {
 				text, _ := os.ReadFile(out) // not there before the job begins

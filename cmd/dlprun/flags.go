@@ -59,8 +59,7 @@ Exit status: 0 if every rank finished cleanly (with --on-failure=continue, every
 rank that is left; a line names those that were lost), else that of the first rank
 that failed (128+n for signal n), with one line that says which and why; 75 if
 loops came to an end early as they were asked to: run the program again to go on;
-124 after
---timeout; 2 for wrong usage; 126 and 127 if PROGRAM can't be run or found.
+124 after --timeout; 2 for wrong usage; 126, 127 if PROGRAM can't be run or found.
 `
 
 // options is what the command line says.
