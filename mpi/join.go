@@ -129,7 +129,10 @@ func hostHub(ctx context.Context, found launch.Job) (*launch.Hub, error) {
 			if failed { // what comes after the first is mostly its consequence
 				return
 			}
-			failed = !found.GoesOn || e.Kind != launch.Lost || e.Rank == 0
+			failed = !e.GoesOn
+			if e.GoesOn {
+				e.Reason += "; the job goes on without it"
+			}
 			if e.Rank < 0 {
 				fmt.Fprintf(os.Stderr, "dlp: %s (%v)\n", e.Reason, found.Meeting)
 			} else {

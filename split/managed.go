@@ -17,7 +17,6 @@ type Loop struct {
 	drawn   bool   // current is from the board
 	working int    // 1 while the body has an index
 	pending report // what happened since the last one
-	turn    *shift // nil without a TaskTimeout
 
 	start time.Time     // of the loop
 	mark  time.Duration // since start: when the work not yet reported began
@@ -65,8 +64,16 @@ func (l *Loop) All() iter.Seq[int] {
 			return
 		}
 		defer l.finish()
+		if turn := l.newShift(func() {}); turn != nil { // which others need not pay for
+			plain := yield
+			yield = func(i int) bool {
+				turn.begin(i)
+				defer turn.end()
+				return plain(i)
+			}
+		}
 		for i, ok := l.first(); ok; i, ok = l.next() {
-			l.begin(i)
+			l.working = 1
 			if !yield(i) {
 				return
 			}
@@ -94,14 +101,7 @@ func (l *Loop) Err() error {
 func (l *Loop) first() (int, bool) {
 	l.state = running
 	l.start = time.Now()
-	l.turn = l.newShift(func() {})
 	return l.claim()
-}
-
-// begin notes that the body gets index i.
-func (l *Loop) begin(i int) {
-	l.working = 1
-	l.turn.begin(i)
 }
 
 // next books the index in hand as done and claims another one.
@@ -117,7 +117,6 @@ func (l *Loop) book() {
 		l.pending.done += l.working
 	}
 	l.working = 0
-	l.turn.end()
 }
 
 // claim returns the next index of this rank. This is all that happens for most

@@ -38,6 +38,14 @@ func (l *SeqLoop[T]) All() iter.Seq2[int, T] {
 			return
 		}
 		defer l.loop.finish()
+		if turn := l.loop.newShift(func() {}); turn != nil {
+			plain := yield
+			yield = func(i int, item T) bool {
+				turn.begin(i)
+				defer turn.end()
+				return plain(i, item)
+			}
+		}
 		for i, ok := l.loop.first(); ok; {
 			i, ok = l.walk(i, yield)
 		}
@@ -51,7 +59,7 @@ func (l *SeqLoop[T]) walk(i int, yield func(int, T) bool) (int, bool) {
 	at, more := 0, true
 	for item := range l.items {
 		if at == i {
-			l.loop.begin(i)
+			l.loop.working = 1
 			if !yield(i, item) {
 				return 0, false
 			}

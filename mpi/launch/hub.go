@@ -75,6 +75,7 @@ type Event struct {
 	Pid    int
 	Code   int
 	Reason string // one line
+	GoesOn bool   // with Lost: the job does, without that rank
 }
 
 // Hub is where the ranks of one job meet: each keeps a session with it from
@@ -350,24 +351,7 @@ func (h *Hub) handle(m *member, msg wire.Message) error {
 		if err := json.Unmarshal(msg.Body, &f); err != nil {
 			return err
 		}
-		f.Reason = oneLine(f.Reason)
-		h.mu.Lock()
-		m.failed = true
-		alone := f.Alone && h.spares(m.rank)
-		h.mu.Unlock()
-		if alone {
-			h.event(Event{Kind: Lost, Rank: m.rank, Host: m.peer.Host, Pid: m.peer.Pid, Reason: f.Reason})
-			h.mu.Lock()
-			m.tell(msgAck, nil)
-			h.tellLost(m.rank, f.Reason)
-			h.mu.Unlock()
-			return nil
-		}
-		h.event(Event{Kind: Failed, Rank: m.rank, Host: m.peer.Host, Pid: m.peer.Pid, Code: f.Code, Reason: f.Reason})
-		h.mu.Lock()
-		m.tell(msgAck, nil)
-		h.tellDown(Down{Rank: m.rank, Cause: f.Reason, Aborted: f.Aborted})
-		h.mu.Unlock()
+		h.failed(m, f)
 	case msgFinalized:
 		h.event(Event{Kind: Finalized, Rank: m.rank, Host: m.peer.Host, Pid: m.peer.Pid})
 		h.finalize(m)
@@ -376,6 +360,24 @@ func (h *Hub) handle(m *member, msg wire.Message) error {
 		return fmt.Errorf("%w: control message %d", wire.ErrFrame, msg.Form)
 	}
 	return nil
+}
+
+// failed deals with a rank that says that it fails: the others hear of it, and so does
+// it that they do.
+func (h *Hub) failed(m *member, f failure) {
+	e := Event{Kind: Failed, Rank: m.rank, Host: m.peer.Host, Pid: m.peer.Pid, Code: f.Code, Reason: oneLine(f.Reason)}
+	d := Down{Rank: m.rank, Cause: e.Reason, Aborted: f.Aborted}
+	h.mu.Lock()
+	m.failed = true
+	if f.Alone && h.spares(m.rank) {
+		e.Kind, e.Code, e.GoesOn, d.GoesOn = Lost, 0, true, true
+	}
+	h.mu.Unlock()
+	h.event(e)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	m.tell(msgAck, nil)
+	h.tellDown(d)
 }
 
 // register books a rank, tells the event, and hands the table round when it was
@@ -441,12 +443,12 @@ func (h *Hub) lost(m *member) {
 	h.sessions--
 	h.settle()
 	inOrder := m.failed || m.finalized || h.closed
-	down := h.down[m.rank]
+	down, goesOn := h.down[m.rank], h.spares(m.rank)
 	h.mu.Unlock()
 	if inOrder {
 		return
 	}
-	e := Event{Kind: Lost, Rank: m.rank, Host: m.peer.Host, Pid: m.peer.Pid, Reason: Vanished}
+	e := Event{Kind: Lost, Rank: m.rank, Host: m.peer.Host, Pid: m.peer.Pid, Reason: Vanished, GoesOn: goesOn}
 	if m.heard.silent() {
 		e.Reason = fmt.Sprintf("nothing was heard of it for %v: it is stopped, or its host is down or cut off", silentBeats*h.cfg.Heartbeat)
 	}
