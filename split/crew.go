@@ -34,7 +34,7 @@ func (r *Results[R]) worker(ctx context.Context, crew *sync.WaitGroup) {
 		r.failed(ctx, item, errGoexit, nil)
 		go r.worker(ctx, crew)
 	}()
-	for {
+	for ctx.Err() == nil { // or the tasks of a rank that is to end would fail one after the other
 		i, ok := r.claim()
 		if !ok {
 			return
