@@ -156,7 +156,7 @@ func TestOtherProtocolWithoutProof(t *testing.T) {
 	r := start(t, env(1, "DLP_RENDEZVOUS="+ln.Addr().String(), "DLP_INIT_TIMEOUT=1h"), filepath.Join(bin, "selftest"))
 	require.Equal(t, 1, r.status, "%v", r)
 	require.Equal(t, 1, strings.Count(r.stderr, "\n"), "%v", r)
-	require.Contains(t, r.stderr, "this program speaks protocol 1, the other end 99: build all ranks with one version of dlp")
+	require.Contains(t, r.stderr, "this program speaks protocol 2, the other end 99: build all ranks with one version of dlp")
 }
 
 // Two builds of one version: the same, and DLP_BUILD=any lets them work together.

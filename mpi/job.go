@@ -23,6 +23,7 @@ type job struct {
 	peers     []launch.Peer   // by rank
 	session   *launch.Session // nil: no other process takes part
 	hub       *launch.Hub     // nil: somebody else's
+	rootHub   bool            // it is rank 0's
 	meeting   launch.Meeting  // nil: no other process takes part
 	folder    string          // of the unix socket, if it is this rank's own
 	local     *localJob       // nil: ranks are processes
@@ -133,13 +134,13 @@ func downError(d launch.Down) error {
 
 // watchHub fails everything when the hub goes before the job has ended: dlprun
 // was killed, or rank 0.
-func (j *job) watchHub(e *engine, hosted bool) {
+func (j *job) watchHub(e *engine) {
 	<-j.session.Gone()
 	if j.session.Ended() || j.finalized.Load() {
 		return
 	}
 	gone := &RankError{Rank: -1, Err: launch.ErrHubGone}
-	if !hosted {
+	if j.rootHub {
 		gone = &RankError{Rank: 0, Host: j.host(0), Err: errors.New(launch.Vanished)}
 		j.told.Store(e.rank > 1) // rank 1 says it for all
 	}

@@ -58,7 +58,8 @@ func join(ctx context.Context, found launch.Job) (_ *Comm, err error) {
 	}
 	e = newEngine(t, found.Rank, found.Size, j.host)
 	e.goesOn = j.session.GoesOn()
-	go j.watchHub(e, found.Hosted)
+	j.rootHub = !found.Hosted
+	go j.watchHub(e)
 	c := j.world(e, found.Rank)
 	shareProcessors(j.sharing(found.Rank))
 	return c, nil

@@ -151,6 +151,9 @@ func (j *job) end(rank, status int, reason string, aborted bool) {
 		j.abort(rank, status, reason)
 	}
 	if !j.tell(status, reason, aborted) {
+		if status > 128 && j.rootHub { // the signal is the launcher's, because of that
+			reason += "; rank 0" + in(j.host(0)) + " had ended before"
+		}
 		fmt.Fprintf(os.Stderr, "dlp: rank %d%s: %s\n", rank, in(j.host(rank)), reason)
 	}
 	if err := j.release(status); err != nil { // the hub waits here until all have heard
