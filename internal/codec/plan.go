@@ -32,10 +32,10 @@ type plan struct {
 
 // blurs makes the value at v what it is after a journey, if it can without one.
 func (p *plan) blurs(v unsafe.Pointer) bool {
-	if p.exact {
+	if p.shape == asGob && p.exact {
 		p.walk.blur(v)
 	}
-	return p.exact || p.err == nil && p.shape != asGob
+	return p.shape != asGob || p.exact
 }
 
 // plans remembers the plan of each type, as encoding/gob and encoding/json do.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"unsafe"
 )
 
@@ -109,10 +110,17 @@ func (w *Writer[T]) Len() int { return len(w.buf) }
 // Take returns the batch, which belongs to the caller, nil if it is empty. The
 // next Append begins the next batch of the same stream.
 func (w *Writer[T]) Take() []byte {
+	if len(w.buf) == 0 {
+		return nil
+	}
 	batch := w.buf
 	w.buf, w.hint = nil, max(w.hint, len(batch))
 	return batch
 }
+
+// Reuse takes back a batch that is needed no more, as memory for the next. No
+// Append may have come between.
+func (w *Writer[T]) Reuse(batch []byte) { w.buf = batch[:0] }
 
 // A Reader decodes what a [Writer] of the same type encoded. It must be given
 // all batches, in order. It is not safe for concurrent use.
@@ -156,6 +164,9 @@ func (r *Reader[T]) Next() (v T, err error) {
 // AppendAll appends all values of the batch to vs. Its errors are those of Next.
 func (r *Reader[T]) AppendAll(vs []T) ([]T, error) {
 	for r.err == nil && len(r.src) > 0 {
+		if len(vs) == cap(vs) {
+			vs = slices.Grow(vs, max(len(vs), 64)) // append would copy more often
+		}
 		vs = append(vs, *new(T))
 		r.err = r.read(&vs[len(vs)-1])
 	}

@@ -136,6 +136,28 @@ func (c *Cloner[T]) Clone(v T) (T, error) {
 	return c.r.Next()
 }
 
+// CloneAll sets each of dst to the clone of that of src. It stops at the first error.
+func CloneAll[T any](dst, src []T) error {
+	switch p := planFor[T](); {
+	case p.shape != asGob:
+		copy(dst, src)
+	case p.exact:
+		for i := range src {
+			dst[i] = src[i]
+			p.walk.blur(unsafe.Pointer(&dst[i]))
+		}
+	default:
+		cloner := NewCloner[T]()
+		for i := range src {
+			var err error
+			if dst[i], err = cloner.Clone(src[i]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 func decodeGob[T any](p *plan, body []byte) (v T, err error) {
 	src := bytes.NewReader(body)
 	if err := decodeOne(gob.NewDecoder(src), &v); err != nil {
