@@ -131,14 +131,14 @@ func (s *sender) outcome() error {
 type receiver struct {
 	c       *call
 	rank    int
-	greeted bool // the rank has called the same
-	items   int  // how many it has, by its own account
-	owes    bool // a credit, for the batch that next returned before
-	done    bool // the last batch or a fault has come
-	buf     []byte
-	ahead   bool // the first batch, or the fault instead, has come before it was asked for
-	first   []byte
-	told    error
+	greeted bool   // the rank has called the same
+	items   int    // how many it has, by its own account
+	owes    bool   // a credit, for the batch that next returned before
+	done    bool   // the last batch or a fault has come
+	buf     []byte // the memory of the batch that next returned before
+	ahead   bool   // next is to return what hear has taken in:
+	first   []byte // the first batch,
+	told    error  // or the fault instead
 }
 
 // A rankFault is the text of an error that another rank met.

@@ -168,7 +168,9 @@ func (r *Reader[T]) AppendAll(vs []T) ([]T, error) {
 			vs = slices.Grow(vs, max(len(vs), 64)) // append would copy more often
 		}
 		vs = append(vs, *new(T))
-		r.err = r.read(&vs[len(vs)-1])
+		if r.err = r.read(&vs[len(vs)-1]); r.err != nil {
+			vs = vs[:len(vs)-1]
+		}
 	}
 	return vs, r.err
 }

@@ -63,6 +63,34 @@ func TestBatchBelongsToCaller(t *testing.T) {
 	require.Equal(t, [][]byte{[]byte("xyz")}, drain(t, r))
 }
 
+func TestReuseOfABatch(t *testing.T) {
+	w, r := NewWriter[[]string](), NewReader[[]string]()
+	require.NoError(t, w.Append([]string{"abc", ""}))
+	batch := w.Take()
+	r.Feed(batch)
+	first := drain(t, r)
+	w.Reuse(batch)
+	require.Nil(t, w.Take())
+	w.Reuse(batch)
+	require.NoError(t, w.Append([]string{"x"}))
+	again := w.Take()
+	require.Same(t, &batch[0], &again[0])
+	r.Feed(again)
+	require.Equal(t, [][]string{{"x"}}, drain(t, r))
+	require.Equal(t, [][]string{{"abc", ""}}, first)
+}
+
+func TestAppendAllKeepsWhatWasWhole(t *testing.T) {
+	r := NewReader[string]()
+	r.Feed(plainly[string](2, 'a', 9, 'b'))
+	all, err := r.AppendAll(nil)
+	require.EqualError(t, err, "decoding string: wrong length in the stream")
+	require.Equal(t, []string{"a"}, all)
+	all, again := r.AppendAll(all)
+	require.Equal(t, err, again)
+	require.Equal(t, []string{"a"}, all)
+}
+
 // grumpy fails or panics on request, after its type has been announced.
 type grumpy struct {
 	A, B any
