@@ -163,6 +163,9 @@ func (r *Reader[T]) Next() (v T, err error) {
 
 // AppendAll appends all values of the batch to vs. Its errors are those of Next.
 func (r *Reader[T]) AppendAll(vs []T) ([]T, error) {
+	if _, numbers := Memory(vs); numbers {
+		vs = r.appendNumbers(vs)
+	}
 	for r.err == nil && len(r.src) > 0 {
 		if len(vs) == cap(vs) {
 			vs = slices.Grow(vs, max(len(vs), 64)) // append would copy more often
@@ -175,21 +178,45 @@ func (r *Reader[T]) AppendAll(vs []T) ([]T, error) {
 	return vs, r.err
 }
 
+// appendNumbers appends all that the batch has the whole memory of.
+func (r *Reader[T]) appendNumbers(vs []T) []T {
+	if r.err != nil || len(r.src) == 0 {
+		return vs
+	}
+	if r.err = r.begin(); r.err != nil {
+		return vs
+	}
+	before, more := len(vs), len(r.src)/r.plan.size
+	vs = slices.Grow(vs, more)[:before+more]
+	mem, _ := Memory(vs[before:])
+	copy(mem, r.src.next(len(mem)))
+	return vs
+}
+
 // read reads the next value into *v, which is zero, and stays so if it fails.
 func (r *Reader[T]) read(v *T) (err error) {
 	if r.plan.walk == nil {
 		return r.readGob(v)
 	}
-	if !r.begun {
-		if len(r.src) < layoutLen || binary.LittleEndian.Uint64(r.src.next(layoutLen)) != r.plan.layout {
-			return decodeError[T](errors.New("the sender's type has other fields or kinds; let all ranks run the same program"))
-		}
-		r.begun = true
+	if err := r.begin(); err != nil {
+		return err
 	}
 	if r.src, err = r.plan.walk.read(r.src, unsafe.Pointer(v)); err != nil {
 		*v = *new(T)
 		return decodeError[T](err)
 	}
+	return nil
+}
+
+// begin reads the layout, which is before the first value.
+func (r *Reader[T]) begin() error {
+	if r.begun {
+		return nil
+	}
+	if len(r.src) < layoutLen || binary.LittleEndian.Uint64(r.src.next(layoutLen)) != r.plan.layout {
+		return decodeError[T](errors.New("the sender's type has other fields or kinds; let all ranks run the same program"))
+	}
+	r.begun = true
 	return nil
 }
 

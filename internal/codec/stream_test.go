@@ -91,6 +91,19 @@ func TestAppendAllKeepsWhatWasWhole(t *testing.T) {
 	require.Equal(t, []string{"a"}, all)
 }
 
+func TestAppendAllOfNumbers(t *testing.T) {
+	r := NewReader[uint16]()
+	r.Feed(plainly[uint16](1, 0, 2, 0, 3))
+	all, err := r.AppendAll([]uint16{9})
+	require.EqualError(t, err, "decoding uint16: unexpected EOF")
+	require.Equal(t, []uint16{9, 1, 2}, all)
+	r = NewReader[uint16]()
+	r.Feed(plainly[int16](1, 0))
+	all, err = r.AppendAll(nil)
+	require.EqualError(t, err, "decoding uint16: "+strange)
+	require.Empty(t, all)
+}
+
 // grumpy fails or panics on request, after its type has been announced.
 type grumpy struct {
 	A, B any
@@ -188,6 +201,9 @@ func next[T any](batch []byte) error {
 	r.Feed(batch)
 	_, err := r.Next()
 	r.Feed([]byte{1})
+	if all, again := r.AppendAll(nil); again != err || len(all) > 0 {
+		return fmt.Errorf("first %v, then %v", err, again)
+	}
 	if _, again := r.Next(); again != err {
 		return fmt.Errorf("first %v, then %v", err, again)
 	}
