@@ -18,7 +18,7 @@ const (
 )
 
 // layoutLen is how many bytes say, at the start of a stream without gob, what is
-// in it: they differ where ranks run different versions of a program.
+// in it: they differ where another version of the program has encoded it.
 const layoutLen = 8
 
 // A Writer encodes many values of one type as a stream, cut into batches
@@ -214,7 +214,7 @@ func (r *Reader[T]) begin() error {
 		return nil
 	}
 	if len(r.src) < layoutLen || binary.LittleEndian.Uint64(r.src.next(layoutLen)) != r.plan.layout {
-		return decodeError[T](errors.New("the sender's type has other fields or kinds; let all ranks run the same program"))
+		return decodeError[T](errors.New("it was encoded from other fields or kinds; use one version of the program"))
 	}
 	r.begun = true
 	return nil

@@ -188,7 +188,7 @@ func TestReaderErrors(t *testing.T) {
 	}
 }
 
-const strange = "the sender's type has other fields or kinds; let all ranks run the same program"
+const strange = "it was encoded from other fields or kinds; use one version of the program"
 
 // plainly returns a stream of T's with the given bytes after the layout.
 func plainly[T any](b ...byte) []byte {
