@@ -9,17 +9,26 @@ import (
 	"github.com/dlprun/dlp/internal/journal"
 )
 
-// A keeper keeps the journal of a loop, at the root.
+// A keeper keeps the journal of a loop, at the root. A goroutine of its own writes, so
+// that ranks go on meanwhile.
 type keeper struct {
 	j    *journal.Journal
 	done []bool // by index: in earlier runs
-	once sync.Once
-	err  error // of close
+
+	mu      sync.Mutex
+	closed  bool
+	line    chan journal.Batch // to be written
+	written chan struct{}      // closed after the last of line
+	once    sync.Once
+	err     error // of close
 }
+
+// lineLen is how many batches may wait to be written. They are of 64 KiB, mostly.
+const lineLen = 16
 
 // openKeeper opens cfg's journal for a run on so many ranks.
 func openKeeper(cfg *config, ranks int) (*keeper, error) {
-	k := &keeper{done: make([]bool, cfg.items)}
+	k := &keeper{done: make([]bool, cfg.items), line: make(chan journal.Batch, lineLen), written: make(chan struct{})}
 	h := journal.Header{Items: cfg.items, Keys: cfg.fingerprint(), Label: cfg.label}
 	if cfg.result != nil {
 		h.Result = cfg.result()
@@ -45,20 +54,35 @@ func openKeeper(cfg *config, ranks int) (*keeper, error) {
 }
 
 // append keeps what a rank has done, unless that is strange, which the manager will
-// say.
-func (k *keeper) append(rank int, indices []int, results []byte) error {
+// say. It blocks only where the disk does not keep up. What it was given must not
+// change.
+func (k *keeper) append(rank int, indices []int, results []byte) {
 	if k == nil || len(indices) == 0 {
-		return nil
+		return
 	}
 	for _, i := range indices {
 		if i < 0 || i >= len(k.done) {
-			return nil
+			return
 		}
 	}
-	if err := k.j.Append(journal.Batch{Rank: rank, Indices: indices, Body: results}); err != nil {
-		return fmt.Errorf("the journal: %w", err)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !k.closed {
+		k.line <- journal.Batch{Rank: rank, Indices: indices, Body: results}
 	}
-	return nil
+}
+
+// write writes what append is given, until close. After the first error, which it
+// tells fail, nothing more is kept.
+func (k *keeper) write(fail func(error)) {
+	defer close(k.written)
+	failed := false
+	for b := range k.line {
+		if err := k.j.Append(b); err != nil && !failed {
+			failed = true
+			go fail(fmt.Errorf("the journal: %w", err)) // which may wait for one who waits for this line
+		}
+	}
 }
 
 // close ends the keeping. Unless all items are done it blocks until the disk has
@@ -68,6 +92,11 @@ func (k *keeper) close(complete bool) error {
 		return nil
 	}
 	k.once.Do(func() {
+		k.mu.Lock()
+		k.closed = true
+		close(k.line)
+		k.mu.Unlock()
+		<-k.written
 		end := k.j.Close
 		if complete {
 			end = k.j.Leave

@@ -86,6 +86,9 @@ func newServer(ctx context.Context, comm *mpi.Comm, cfg *config, hand *hand, to 
 	s.unwatch = context.AfterFunc(ctx, s.stop)
 	s.startClock()
 	s.mu.Unlock()
+	if s.keep != nil {
+		go s.keep.write(func(err error) { s.end(cfg.errorf("%w", err)) })
+	}
 	switch {
 	case problem != nil:
 		s.end(problem)
@@ -238,11 +241,8 @@ func (s *server) receive(rank int, b []byte) error {
 }
 
 func (s *server) reportOf(rank int, r *report) {
-	problem := s.keep.append(rank, r.indices, r.results)
+	s.keep.append(rank, r.indices, r.results)
 	s.mu.Lock()
-	if problem != nil { // what is not kept does not count
-		s.m.end(s.cfg.errorf("%w", problem))
-	}
 	if s.sink != nil && !s.m.over && len(r.indices) > 0 {
 		s.sink.arrived(rank, r)
 	}
@@ -250,9 +250,7 @@ func (s *server) reportOf(rank int, r *report) {
 		s.m.clock(time.Until(s.last))
 	}
 	s.m.report(rank, r)
-	if problem = s.keep.append(rank, indicesOf(s.m.fresh), nil); problem != nil {
-		s.m.end(s.cfg.errorf("%w", problem)) // if it is over, result tells
-	}
+	s.keep.append(rank, indicesOf(s.m.fresh), nil)
 	s.m.fresh = s.m.fresh[:0]
 	s.act()
 }
