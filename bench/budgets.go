@@ -11,7 +11,7 @@ import (
 func contests() []contest {
 	var all []contest
 	for _, part := range [][]contest{
-		indices(), overTCP(), grainsAndLoads(), gathers(), ends(), mpiBuild(), manyHosts(), others(),
+		indices(), overTCP(), grainsAndLoads(), gathers(), journals(), ends(), mpiBuild(), manyHosts(), others(),
 	} {
 		all = append(all, part...)
 	}
@@ -138,6 +138,19 @@ func gathers() []contest {
 			},
 		},
 	}
+}
+
+// journals say what it costs to keep one.
+func journals() []contest {
+	var ranks []contest
+	for _, np := range []int{1, 2} {
+		ranks = append(ranks, contest{
+			budget: "journal", title: fmt.Sprintf("100,000 results of 100 bytes, ranks: %d", np),
+			sides: []side{embedded(np, "results", "-journal"), embedded(np, "results").named("dlp, no journal")},
+			rules: []rule{{ours: figure{0, "loop"}, peers: of(1, "loop"), limit: 1.1}},
+		})
+	}
+	return ranks
 }
 
 // ends are budgets 10 to 12: starting, waiting, crowding.

@@ -16,6 +16,7 @@ func TestEachBudgetHasAContest(t *testing.T) {
 		require.True(t, have[strconv.Itoa(n)], "budget %d", n)
 	}
 	require.True(t, have["mpi"])
+	require.True(t, have["journal"])
 }
 
 func TestRulesSpeakOfSidesThatExist(t *testing.T) {
@@ -45,5 +46,5 @@ func TestChoose(t *testing.T) {
 	require.Len(t, some, 4)
 
 	_, err = choose(contests(), "1,15")
-	require.EqualError(t, err, `-only: there is no budget "15"; there are 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, mpi, 14, also`)
+	require.EqualError(t, err, `-only: there is no budget "15"; there are 1, 2, 3, 4, 5, 6, 7, 8, 9, journal, 10, 11, 12, 13, mpi, 14, also`)
 }

@@ -33,6 +33,7 @@ func programs() map[string]program {
 		"pingpong": pingpong,
 		"rate":     rate,
 		"records":  records,
+		"results":  results,
 		"start":    start,
 		"wait":     wait,
 	}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/dlprun/dlp/mpi"
+	"github.com/dlprun/dlp/split"
+)
+
+const (
+	resultItems = 100_000
+	resultBytes = 100
+)
+
+// results measures a loop of 100,000 items that do nothing but give 100 bytes each,
+// with a journal or without one.
+func results(fs *flag.FlagSet) func(context.Context, *mpi.Comm) error {
+	keep := fs.Bool("journal", false, "keep a journal")
+	return func(ctx context.Context, world *mpi.Comm) error {
+		dir, err := os.MkdirTemp("", "dlp-bench")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		var all [][]byte
+		loops := 0
+		seconds, err := enough(ctx, world, 1, func(n int) (err error) {
+			for range n {
+				var opts []split.Option
+				if loops++; *keep {
+					opts = append(opts, split.Journal(filepath.Join(dir, strconv.Itoa(loops))))
+				}
+				if all, err = split.Collect(ctx, world, resultItems, result, opts...); err != nil {
+					return err
+				}
+			}
+			return nil
+		}, func(int) error { return checkResults(world, all) })
+		show(world, "loop", seconds)
+		return err
+	}
+}
+
+func result(_ context.Context, i int) ([]byte, error) {
+	return bytes.Repeat([]byte{byte(i)}, resultBytes), nil
+}
+
+func checkResults(c *mpi.Comm, all [][]byte) error {
+	if !c.IsRoot() {
+		return nil
+	}
+	if len(all) != resultItems {
+		return fmt.Errorf("%d results have come", len(all))
+	}
+	for i, b := range all {
+		if len(b) != resultBytes || bytes.Count(b, []byte{byte(i)}) != resultBytes {
+			return fmt.Errorf("result %d is %x", i, b)
+		}
+	}
+	return nil
+}
