@@ -80,6 +80,7 @@ func (j *job) transport(found launch.Job, listeners []net.Listener) (*sock.Trans
 	return sock.New(sock.Config{
 		Rank: found.Rank, Secret: j.session.Secret(), Build: found.Build, TLS: found.TLS, Peers: addrs, Listeners: listeners,
 		Ring: j.ringSize(found), Insist: insist, Spin: j.sharing(found.Rank) <= runtime.NumCPU(),
+		Heartbeat: found.Heartbeat,
 	}), nil
 }
 

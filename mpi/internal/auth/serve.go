@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"sync"
 	"time"
 )
@@ -142,7 +143,8 @@ func remote(conn net.Conn) string {
 }
 
 // cutTries is how often Once greets somebody who hangs up: a Server that a crowd
-// of strangers besets drops the wrong one at times.
+// of strangers besets drops the wrong one at times. Who does not answer is not asked
+// again: that has taken Timeout already.
 const cutTries = 5
 
 // Once dials and greets. It does not wait for somebody to listen there. The network
@@ -150,7 +152,7 @@ const cutTries = 5
 func Once(ctx context.Context, network, address string, secret Secret, h Hello) (net.Conn, error) {
 	for try := 1; ; try++ {
 		conn, err := once(ctx, network, address, secret, h)
-		if !errors.Is(err, ErrCut) || try == cutTries {
+		if !errors.Is(err, ErrCut) || errors.Is(err, os.ErrDeadlineExceeded) || try == cutTries {
 			return conn, err
 		}
 		select {

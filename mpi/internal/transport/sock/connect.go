@@ -78,6 +78,9 @@ func (t *Transport) keepLocked(l *link) bool {
 		t.shared = append(t.shared, l)
 	}
 	l.peer.readers++
+	if l.in == nil {
+		l.peer.streams++
+	}
 	return true
 }
 
@@ -107,6 +110,9 @@ func (t *Transport) ended(l *link, err error) {
 	defer t.mu.Unlock()
 	delete(t.links, l)
 	p.readers--
+	if l.in == nil {
+		p.streams--
+	}
 	if err == nil {
 		p.left = true
 	} else {

@@ -1,0 +1,250 @@
+package sock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/dlprun/dlp/internal/proxytest"
+	"github.com/dlprun/dlp/mpi/internal/auth"
+	"github.com/dlprun/dlp/mpi/internal/transport"
+)
+
+// proxied returns two ranks. What rank 1 opens to rank 0, and the other way round,
+// goes through proxies, by rank.
+func proxied(t *testing.T, beat time.Duration, plan func(conn int) (there, back proxytest.Way)) (ts []*Transport, proxies []*proxytest.Proxy) {
+	listen := func() net.Listener {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		return ln
+	}
+	var listeners []net.Listener
+	var peers [][]Addr
+	for range 2 {
+		ln := listen()
+		p := proxytest.New(proxytest.Config{Listener: listen(), Dial: proxytest.Dialer(ln.Addr().String()), Plan: plan})
+		t.Cleanup(p.Close)
+		listeners, proxies, peers = append(listeners, ln), append(proxies, p), append(peers, []Addr{{"tcp", p.Addr()}})
+	}
+	secret := auth.NewSecret()
+	for r := range 2 {
+		tr := New(Config{Rank: r, Secret: secret, Peers: peers, Listeners: listeners[r : r+1], Heartbeat: beat})
+		t.Cleanup(func() { tr.Close() })
+		ts = append(ts, tr)
+	}
+	return ts, proxies
+}
+
+// converse lets rank 1 send numbered messages, and rank 0 answer each, until all n are
+// through, or each of the two has met an error. What arrives must be right.
+func converse(ctx context.Context, ts []*Transport, n int) (errs [2]error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan int)
+	for r, say := range []func(context.Context, *Transport, int) error{answer, ask} {
+		go func() {
+			errs[r] = say(ctx, ts[r], n)
+			done <- r
+		}()
+	}
+	first := <-done
+	if errs[first] != nil && !ts[1-first].knows(first) {
+		cancel() // nobody but its job can tell it
+	}
+	<-done
+	return errs
+}
+
+// knows reports whether there has ever been a connection with a rank.
+func (t *Transport) knows(rank int) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := t.peers[rank]
+	return p.readers > 0 || p.broken != nil || p.left
+}
+
+func ask(ctx context.Context, tr *Transport, n int) error {
+	for k := range n {
+		if err := tr.Send(ctx, 0, numbered(k)); err != nil {
+			return err
+		}
+		m, err := tr.Recv(ctx)
+		if err == nil {
+			err = isNumbered(&m, k+1)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func answer(ctx context.Context, tr *Transport, n int) error {
+	for k := range n {
+		m, err := tr.Recv(ctx)
+		if err == nil {
+			err = isNumbered(&m, k)
+		}
+		if err != nil {
+			return err
+		}
+		if err := tr.Send(ctx, 1, numbered(k+1)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func bounded(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// A slow network, and messages that take longer than a silent peer would be borne with,
+// are no reason to give anybody up.
+func TestSlowNetwork(t *testing.T) {
+	for name, way := range map[string]proxytest.Way{
+		"delayed":   {Delay: 30 * time.Millisecond, Jitter: 30 * time.Millisecond},
+		"throttled": {Rate: 1 << 20},
+		"both":      {Delay: 10 * time.Millisecond, Jitter: 30 * time.Millisecond, Rate: 2 << 20},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ts, _ := proxied(t, 100*time.Millisecond, func(int) (there, back proxytest.Way) { return way, way })
+			errs := converse(bounded(t), ts, 16)
+			require.NoError(t, errors.Join(errs[:]...))
+		})
+	}
+}
+
+// Where bytes of the handshake end, from the one who dials and to him, and frames begin.
+const (
+	framesThere = 96 + 32 + 1
+	framesBack  = 72 + 256
+)
+
+// Whatever happens to a connection, whenever: what has arrived is right, and each end
+// that knew of it hears that the other is lost.
+func TestBrokenNetwork(t *testing.T) {
+	for _, fault := range []proxytest.Fault{proxytest.Stop, proxytest.Corrupt, proxytest.HalfClose, proxytest.Reset} {
+		for _, after := range []int{0, 50, 100, framesThere - 1, framesThere, framesThere + 10, framesThere + 60, 300_000} {
+			if fault == proxytest.Stop && 0 < after && after < framesThere-1 {
+				continue // each takes as long as a handshake may
+			}
+			t.Run(fmt.Sprint(fault, "/there/", after), func(t *testing.T) {
+				t.Parallel()
+				testBroken(t, proxytest.Way{Fault: fault, After: after}, proxytest.Way{})
+			})
+		}
+		for _, after := range []int{0, 50, 100, framesBack, framesBack + 10, framesBack + 60, 300_000} {
+			if fault == proxytest.Stop && after < 100 {
+				continue
+			}
+			t.Run(fmt.Sprint(fault, "/back/", after), func(t *testing.T) {
+				t.Parallel()
+				testBroken(t, proxytest.Way{}, proxytest.Way{Fault: fault, After: after})
+			})
+		}
+	}
+}
+
+func testBroken(t *testing.T, there, back proxytest.Way) {
+	ts, proxies := proxied(t, 50*time.Millisecond, func(int) (proxytest.Way, proxytest.Way) { return there, back })
+	errs := converse(bounded(t), ts, 10_000)
+	require.Positive(t, proxies[0].Struck())
+	told := 0
+	for r, err := range errs {
+		var gone *transport.PeerError
+		if errors.As(err, &gone) {
+			require.Equal(t, 1-r, gone.Rank)
+			told++
+			continue
+		}
+		require.ErrorIs(t, err, context.Canceled, "rank %d", r)
+		require.False(t, ts[r].knows(1-r), "rank %d", r)
+	}
+	require.Positive(t, told)
+}
+
+// A black hole is found by both ends, and named for what it is.
+func TestBlackHole(t *testing.T) {
+	ctx := bounded(t)
+	ts, proxies := proxied(t, 50*time.Millisecond, nil)
+	errs := converse(ctx, ts, 10)
+	require.NoError(t, errors.Join(errs[:]...))
+	proxies[0].Break(proxytest.Stop)
+	for r, tr := range ts {
+		_, err := tr.Recv(ctx)
+		var gone *transport.PeerError
+		require.ErrorAs(t, err, &gone)
+		require.Equal(t, 1-r, gone.Rank)
+		require.ErrorContains(t, err, "nothing has come from it for 400ms, not even a sign of life: the network in between lets nothing through")
+	}
+}
+
+// longWhile is several times as long as a peer may be silent, at a heartbeat of tick.
+const (
+	tick      = 50 * time.Millisecond
+	longWhile = 3 * silentBeats * tick
+)
+
+// A connection that carries nothing is not given up, nor is one of two that carries
+// nothing one way.
+func TestIdleNetwork(t *testing.T) {
+	for name, two := range map[string]bool{"one connection": false, "two": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx := bounded(t)
+			ts, _ := proxied(t, tick, nil)
+			p := ts[1].peers[0]
+			if two {
+				<-p.turn // as a Send that is just dialling would have it
+				require.NoError(t, ts[0].Send(ctx, 1, text("first")))
+				_, err := ts[1].Recv(ctx)
+				require.NoError(t, err)
+				p.turn <- struct{}{}
+			}
+			errs := converse(ctx, ts, 2)
+			require.NoError(t, errors.Join(errs[:]...))
+			time.Sleep(longWhile)
+			errs = converse(ctx, ts, 2)
+			require.NoError(t, errors.Join(errs[:]...))
+		})
+	}
+}
+
+// A rank that takes nothing in, while others send it more than it has room for, is not
+// given up, and gives up nobody.
+func TestSlowReader(t *testing.T) {
+	ctx := bounded(t)
+	ts, _ := proxied(t, tick, nil)
+	const n, size = 200, 1 << 20
+	sent := make(chan error, 1)
+	go func() {
+		for k := range n {
+			m := text("bulk")
+			m.Tag, m.Body = int32(k), make([]byte, size)
+			if err := ts[1].Send(ctx, 0, m); err != nil {
+				sent <- err
+				return
+			}
+		}
+		sent <- nil
+	}()
+	require.Eventually(t, func() bool { return !ts[0].inbox.Roomy() }, time.Minute, time.Millisecond)
+	time.Sleep(longWhile)
+	require.Empty(t, sent, "it waits for room")
+	for k := range n {
+		m, err := ts[0].Recv(ctx)
+		require.NoError(t, err)
+		require.EqualValues(t, k, m.Tag)
+		require.Len(t, m.Body, size)
+	}
+	require.NoError(t, <-sent)
+}
