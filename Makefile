@@ -94,8 +94,9 @@ repeat: ## the concurrent tests COUNT times, under the race detector
 e2e: ## the programs under real launchers; names what it could not run
 	$(call named,-parallel $(WAITING) -skip '^TestMPI' ./e2e)
 
-soak: ## kill ranks of SOAK jobs at random moments, and look at what comes out of each
+soak: ## kill ranks of SOAK jobs, break the networks of as many, at random moments; look at what comes of each
 	DLP_SOAK=$(or $(SOAK),500) $(GO) test -count=1 -timeout 30m -run '^TestRandomKiller$$' -v ./e2e | grep -E '^(random|--- |ok|FAIL)'
+	DLP_SOAK=$(or $(SOAK),100) $(GO) test -count=1 -timeout 30m -parallel $(WAITING) -run '^TestRandomNetwork$$' -v ./e2e | grep -E '^(random|--- |ok|FAIL)'
 
 test-mpi: ## the same over real MPI, the quick of it MPI_COUNT times
 	@if test -n "$(MPICC)"; then $(MAKE) --no-print-directory real-mpi; \

@@ -186,9 +186,11 @@ func (p *Proxy) carry(w *way) {
 func (p *Proxy) collect(w *way, queue chan<- parcel) (end bool, why Fault) {
 	for {
 		if w.Fault != None && w.After == 0 {
-			if why = p.strike(w, w.Fault); why != None {
-				return why == HalfClose, why
+			if w.Fault != Corrupt {
+				p.strike()
+				return w.Fault == HalfClose, w.Fault
 			}
+			w.Fault, w.flip = None, true
 		}
 		b := make([]byte, w.piece())
 		n, err := w.src.Read(b)
@@ -216,6 +218,7 @@ func (p *Proxy) seen(w *way, b []byte) []byte {
 	if w.flip {
 		b[0] ^= 1 << rand.IntN(8)
 		w.flip = false
+		p.strike()
 	}
 	return b
 }
@@ -226,17 +229,11 @@ func (p *Proxy) fate() Fault {
 	return p.broken
 }
 
-// strike counts a fault, and returns it if it ends the way.
-func (p *Proxy) strike(w *way, f Fault) Fault {
+// strike counts a fault.
+func (p *Proxy) strike() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.struck++
-	w.Fault = None
-	if f == Corrupt {
-		w.flip = true
-		return None
-	}
-	return f
 }
 
 // piece is how much to read at once.
