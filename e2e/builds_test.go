@@ -73,8 +73,8 @@ func TestOtherProtocol(t *testing.T) {
 		name, root, other string
 		its, ours         int
 	}{
-		{"an older root", old, next, 3, 2},
-		{"a newer root", next, old, 2, 3},
+		{"an older root", old, next, 4, 3},
+		{"a newer root", next, old, 3, 4},
 	} {
 		for _, inTLS := range []string{"DLP_TLS=0", "DLP_TLS=1"} {
 			t.Run(c.name+" "+inTLS, func(t *testing.T) {
@@ -102,7 +102,7 @@ case "$DLP_RANK$PMI_RANK$PMI_ID$OMPI_COMM_WORLD_RANK$SLURM_PROCID" in *1) exec %
 		t.Run(l.name, func(t *testing.T) {
 			r := start(t, l.env, l.command(3, script)...)
 			require.NotZero(t, r.status, "%v", r)
-			require.Regexp(t, `protocol 3, (this program|the other end) 2: build all ranks with one version of dlp`, r.stderr)
+			require.Regexp(t, `protocol 4, (this program|the other end) 3: build all ranks with one version of dlp`, r.stderr)
 		})
 	}
 }
