@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -10,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -128,12 +128,13 @@ SwitchType=switch/none
 // ports returns n free ports, that no other job is given by chance before they are
 // used: the system gives out higher ones, and so does dlp.
 func ports(t *testing.T, n int) []int {
+	const first, count = 10_000, 6_000
 	var all []int
 	for range 1000 {
 		if len(all) == n {
 			break
 		}
-		port := 10_000 + rand.IntN(6_000)
+		port := first + (os.Getpid()*97+int(portsTried.Add(1)))%count
 		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
 			continue // it is taken
@@ -144,6 +145,10 @@ func ports(t *testing.T, n int) []int {
 	require.Len(t, all, n, "free ports")
 	return all
 }
+
+// portsTried counts the ports that ports has tried: another test that has got one may
+// not listen at it yet.
+var portsTried atomic.Int64
 
 // serve starts a server for as long as the test lasts, and ends it by its pid.
 func serve(t *testing.T, env []string, log string, words ...string) {

@@ -21,11 +21,13 @@
 //	}
 //	all, err := results.Gather(ctx, world) // at rank 0
 //
-// Results travel as gob, numbers as their memory. A type that gob cannot carry,
-// or would rob of its unexported fields, is an error at once, on every rank.
-// The root's own results come out as if they had travelled too, so that one
-// rank gives the same answer as many: inside a value an empty slice becomes nil,
-// say, and so does a pointer to a zero value.
+// Results arrive as if they had travelled as gob; what has neither pointers, maps,
+// interfaces nor methods of its own to encode it goes a faster way, and slices of
+// numbers as their memory. A type that gob cannot carry, or would rob of its
+// unexported fields, is an error at once, on every rank. The root's own results
+// come out as if they had travelled too, so that one rank gives the same answer as
+// many: inside a value an empty slice becomes nil, say, and so does a pointer to a
+// zero value.
 //
 // Every gather runs in a context of messages of its own, which no other message
 // of the program can match. When a rank is lost the gather fails with a

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"sync"
 
@@ -30,8 +31,9 @@ const (
 const window = 2
 
 // A call is one gather: its communicator, and what was called, in words. The
-// first message of a rank says that too. It must not be taken for what it is
-// not, such as ints for floats, where ranks have called different things.
+// first message of a rank says that too, and how many items it has. It must not
+// be taken for what it is not, such as ints for floats, where ranks have called
+// different things.
 type call struct {
 	*mpi.Comm
 	op string
@@ -50,7 +52,8 @@ func open(c *mpi.Comm, op string, skip int) (*call, error) {
 // A sender is a rank's end of the conversation.
 type sender struct {
 	c       *call
-	greeted bool   // the root has been told what was called
+	items   int    // how many there are
+	greeted bool   // the root has been told what was called, and how many items there are
 	owed    int    // credits that are to come
 	over    bool   // bye has come
 	verdict string // with this text
@@ -70,8 +73,8 @@ func (s *sender) send(ctx context.Context, tag mpi.Tag, batch []byte) error {
 	}
 	if !s.greeted {
 		s.greeted = true
-		op := binary.AppendUvarint(nil, uint64(len(s.c.op)))
-		batch = slices.Concat(op, []byte(s.c.op), batch)
+		head := append(binary.AppendUvarint(nil, uint64(len(s.c.op))), s.c.op...)
+		batch = slices.Concat(binary.AppendUvarint(head, uint64(s.items)), batch)
 	}
 	return s.c.Send(ctx, mpi.Root, tag, batch)
 }
@@ -128,9 +131,14 @@ func (s *sender) outcome() error {
 type receiver struct {
 	c       *call
 	rank    int
-	greeted bool // the rank has called the same
-	owes    bool // a credit, for the batch that next returned before
-	done    bool // the last batch or a fault has come
+	greeted bool   // the rank has called the same
+	items   int    // how many it has, by its own account
+	owes    bool   // a credit, for the batch that next returned before
+	done    bool   // the last batch or a fault has come
+	buf     []byte // the memory of the batch that next returned before
+	ahead   bool   // next is to return what hear has taken in:
+	first   []byte // the first batch,
+	told    error  // or the fault instead
 }
 
 // A rankFault is the text of an error that another rank met.
@@ -142,15 +150,20 @@ type rankFault struct {
 func (e *rankFault) Error() string { return fmt.Sprintf("rank %d: %s", e.rank, e.text) }
 
 // next returns the next batch, [io.EOF] after the last one, or a *rankFault.
-// The batch before it counts as used up. Any other error ends the conversation.
+// The batch before it counts as used up, and its memory is used again. Any other
+// error ends the conversation.
 func (r *receiver) next(ctx context.Context) ([]byte, error) {
+	if r.ahead {
+		r.ahead = false
+		return r.first, r.told
+	}
 	if r.done {
 		return nil, io.EOF
 	}
 	if err := r.repay(ctx); err != nil {
 		return nil, err
 	}
-	batch, st, err := r.c.Recv(ctx, r.rank, mpi.AnyTag)
+	batch, st, err := r.receive(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +179,32 @@ func (r *receiver) next(ctx context.Context) ([]byte, error) {
 	return batch, nil
 }
 
-// greet takes what the rank has called off its first message.
+// receive receives into the memory of the batch before, if it is large enough: all
+// but the last have about the same size.
+func (r *receiver) receive(ctx context.Context) ([]byte, mpi.Status, error) {
+	if cap(r.buf) > 0 {
+		st, err := r.c.RecvInto(ctx, r.rank, mpi.AnyTag, r.buf[:cap(r.buf)])
+		if !errors.Is(err, mpi.ErrTruncated) {
+			return r.buf[:st.Len], st, err
+		}
+	}
+	batch, st, err := r.c.Recv(ctx, r.rank, mpi.AnyTag)
+	r.buf = batch
+	return batch, st, err
+}
+
+// hear takes in the first message, which next will return, for what it says of the rest.
+func (r *receiver) hear(ctx context.Context) error {
+	r.first, r.told = r.next(ctx)
+	if fault := (*rankFault)(nil); r.told != nil && !errors.As(r.told, &fault) {
+		return r.told
+	}
+	r.ahead = true
+	return nil
+}
+
+// greet takes what the rank has called, and its number of items, off its first
+// message.
 func (r *receiver) greet(first []byte) (rest []byte, err error) {
 	n, k := binary.Uvarint(first)
 	if k <= 0 || n > uint64(len(first)-k) {
@@ -176,8 +214,12 @@ func (r *receiver) greet(first []byte) (rest []byte, err error) {
 	if op != r.c.op {
 		return nil, fmt.Errorf("rank %d called %s instead; every rank must make the same calls in the same order", r.rank, op)
 	}
-	r.greeted = true
-	return rest, nil
+	items, k := binary.Uvarint(rest)
+	if k <= 0 || items > math.MaxInt {
+		return nil, fmt.Errorf("rank %d: %w", r.rank, io.ErrUnexpectedEOF)
+	}
+	r.greeted, r.items = true, int(items)
+	return rest[k:], nil
 }
 
 // into is next into a buffer that the batch has to fill.

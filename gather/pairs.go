@@ -46,7 +46,12 @@ func gatherPairs[K, V, R any](ctx context.Context, c *call, own pairs[K, V], mer
 // sendPairs sends the pairs as two streams, side by side in each batch.
 func sendPairs[K, V any](ctx context.Context, s *sender, own pairs[K, V]) error {
 	keys, values := codec.NewWriter[K](), codec.NewWriter[V]()
-	batch := func() []byte { return joinBatch(own.n, keys.Take(), values.Take()) }
+	batch := func() []byte {
+		k, v := keys.Take(), values.Take()
+		defer keys.Reuse(k)
+		defer values.Reuse(v)
+		return joinBatch(own.n, k, v)
+	}
 	for i, k := range own.keys {
 		if err := errors.Join(keys.Append(k), values.Append(own.values[i])); err != nil {
 			return s.fail(ctx, err)
@@ -88,12 +93,8 @@ func receivePairs[K, V any](ctx context.Context, c *call, own pairs[K, V]) ([]pa
 
 // clone returns the pairs as if they had travelled.
 func (p pairs[K, V]) clone() (pairs[K, V], error) {
-	keys, err := cloneAll(p.keys)
-	if err != nil {
-		return p, err
-	}
-	values, err := cloneAll(p.values)
-	return pairs[K, V]{p.n, keys, values}, err
+	own := pairs[K, V]{p.n, make([]K, len(p.keys)), make([]V, len(p.values))}
+	return own, errors.Join(codec.CloneAll(own.keys, p.keys), codec.CloneAll(own.values, p.values))
 }
 
 // take adds the pairs of a batch.
@@ -105,10 +106,10 @@ func (p *pairs[K, V]) take(batch []byte, keys *codec.Reader[K], values *codec.Re
 	p.n = n
 	keys.Feed(k)
 	values.Feed(v)
-	if p.keys, err = appendAll(p.keys, keys); err != nil {
+	if p.keys, err = keys.AppendAll(p.keys); err != nil {
 		return err
 	}
-	if p.values, err = appendAll(p.values, values); err != nil {
+	if p.values, err = values.AppendAll(p.values); err != nil {
 		return err
 	}
 	if len(p.keys) != len(p.values) {

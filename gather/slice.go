@@ -3,7 +3,6 @@ package gather
 import (
 	"context"
 	"fmt"
-	"io"
 	"reflect"
 
 	"github.com/dlprun/dlp/internal/codec"
@@ -43,16 +42,17 @@ func gatherSlice[T any](ctx context.Context, c *mpi.Comm, op string, local []T) 
 		return nil, err
 	}
 	defer p.Free()
-	mem, plain := codec.Memory(local)
+	mem, numbers := codec.Memory(local)
+	to := &sender{c: p, items: len(local)}
 	switch {
-	case plain && p.IsRoot():
-		return receiveMemory(ctx, p, local)
-	case plain:
-		return nil, sendMemory(ctx, &sender{c: p}, mem)
+	case numbers && p.IsRoot():
+		return assemble(ctx, p, local, receiveMemory[T])
+	case numbers:
+		return nil, sendMemory(ctx, to, mem)
 	case p.IsRoot():
-		return receiveItems(ctx, p, local)
+		return assemble(ctx, p, local, receiveItems[T])
 	default:
-		return nil, sendItems(ctx, &sender{c: p}, local)
+		return nil, sendItems(ctx, to, local)
 	}
 }
 
@@ -74,83 +74,32 @@ func streamItems[T any](ctx context.Context, s *sender, local []T, size int) err
 		if w.Len() < size {
 			continue
 		}
-		if err := s.send(ctx, more, w.Take()); err != nil {
+		batch := w.Take()
+		if err := s.send(ctx, more, batch); err != nil {
 			return err
 		}
 		if s.over {
 			break
 		}
+		w.Reuse(batch)
 	}
 	return s.send(ctx, last, w.Take())
 }
 
-// receiveItems receives and decodes from all ranks at once.
-func receiveItems[T any](ctx context.Context, c *call, local []T) ([]T, error) {
-	parts := make([][]T, c.Size())
-	problems := make([]error, c.Size())
-	lost := eachRank(ctx, c, func(ctx context.Context, rank int) (lost error) {
-		if rank == c.Rank() {
-			parts[rank], problems[rank] = cloneAll(local)
-			return nil
-		}
-		items := codec.NewReader[T]()
-		r := receiver{c: c, rank: rank}
-		problems[rank], lost = r.each(ctx, func(batch []byte) (err error) {
-			items.Feed(batch)
-			parts[rank], err = appendAll(parts[rank], items)
-			return err
-		})
-		return lost
+// receiveItems receives and decodes what another rank sends. It is an error if
+// the items do not fill the room.
+func receiveItems[T any](ctx context.Context, r *receiver, room []T) (problem, lost error) {
+	items := codec.NewReader[T]()
+	got := room[:0:len(room)]
+	problem, lost = r.each(ctx, func(batch []byte) (err error) {
+		items.Feed(batch)
+		got, err = items.AppendAll(got)
+		return err
 	})
-	if lost != nil {
-		farewell(ctx, c, 0, lost) // those who can still hear it
-		return nil, lost
+	if problem == nil && lost == nil && len(got) != len(room) {
+		problem = fmt.Errorf("rank %d sent %d items where %d were due", r.rank, len(got), len(room))
 	}
-	if err := first(problems); err != nil {
-		return nil, err
-	}
-	return concat(parts), nil
-}
-
-// appendAll appends all items of the reader's batch.
-func appendAll[T any](all []T, items *codec.Reader[T]) ([]T, error) {
-	for {
-		v, err := items.Next()
-		if err == io.EOF {
-			return all, nil
-		}
-		if err != nil {
-			return all, err
-		}
-		all = append(all, v)
-	}
-}
-
-// cloneAll returns the items as if they had travelled.
-func cloneAll[T any](local []T) ([]T, error) {
-	own := make([]T, len(local))
-	cloner := codec.NewCloner[T]()
-	for i, v := range local {
-		var err error
-		if own[i], err = cloner.Clone(v); err != nil {
-			return nil, err
-		}
-	}
-	return own, nil
-}
-
-// concat returns the parts as one slice, never nil.
-func concat[T any](parts [][]T) []T {
-	n := 0
-	for _, part := range parts {
-		n += len(part)
-	}
-	all := make([]T, 0, n)
-	for rank, part := range parts {
-		all = append(all, part...)
-		parts[rank] = nil // to be collected before the next is copied
-	}
-	return all
+	return problem, lost
 }
 
 // first returns the first error that is one.

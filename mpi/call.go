@@ -194,6 +194,9 @@ func (e *engine) asked(m wire.Message) {
 			e.answerGivenUp(b, &m)
 		}
 	}
+	if e.err != nil {
+		return // it hears why, from this rank or with the end of the job
+	}
 	e.owed[m.Src] = true
 	e.sayLeft()
 }

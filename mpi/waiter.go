@@ -2,6 +2,7 @@ package mpi
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -96,10 +97,12 @@ func (e *engine) ask(want *want) {
 		peers = want.from
 	}
 	asks := []wire.Message{{Kind: wire.Ask, Form: uint8(want.kind), Comm: want.comm, Seq: want.seq, Note: want.note}}
-	// Where another call than ours has made their communicator, they are not in this one.
+	// Where another call than ours has made their communicator, they are not in this
+	// one. That comes first: it says more than that they have left.
 	for k := want.born; k != nil; k = k.c.born {
 		asks = append(asks, wire.Message{Kind: wire.Ask, Form: uint8(wire.Collective), Comm: k.c.id, Seq: k.seq, Note: k.note})
 	}
+	slices.Reverse(asks)
 	for _, r := range peers {
 		if r == e.rank {
 			continue

@@ -74,9 +74,11 @@ type seat struct {
 	doubted bool // has other keys, and was asked where they begin to differ
 	left    bool // sent its last report, or is lost
 	lost    bool
-	suspect bool   // holds an item with which a rank was lost, and nothing else
-	did     []span // Managed, where the job goes on without lost ranks: what is done there
-	ended   bool   // was told that the loop is over for it
+	count   int           // items done
+	busy    time.Duration // spent on them
+	suspect bool          // holds an item with which a rank was lost, and nothing else
+	did     []span        // Managed, where the job goes on without lost ranks: what is done there
+	ended   bool          // was told that the loop is over for it
 
 	offer   *offer // of a place on the board; nil: none
 	offered bool   // it was told
@@ -273,6 +275,8 @@ func (m *manager) report(rank int, r *report) {
 func (m *manager) account(rank int, r *report) {
 	s := &m.seats[rank]
 	m.busy += r.busy
+	s.busy += r.busy
+	s.count += r.done + r.drawn + len(r.indices) + len(r.failures)
 	if s.prompt && r.wait > 0 {
 		m.cost += (r.wait - m.cost) / 4
 		s.prompt = false
@@ -639,6 +643,7 @@ func (m *manager) choose(rank int, g *grant) {
 		return
 	}
 	o := m.outlook()
+	o.own = s.mean(m.cost)
 	chunk := min(m.size(o), o.left, m.fit(o))
 	switch {
 	case chunk == 0:
@@ -674,6 +679,15 @@ func (m *manager) outlook() outlook {
 		o.mean = max(m.busy/time.Duration(o.done), 1)
 	}
 	return o
+}
+
+// mean is how long an item takes at s; 0 if that was not measured for as long as some
+// requests take.
+func (s *seat) mean(cost time.Duration) time.Duration {
+	if s.busy < longItem*cost || s.count == 0 {
+		return 0
+	}
+	return max(s.busy/time.Duration(s.count), 1)
 }
 
 // fit is how many indices can be done in the time that is left.

@@ -16,7 +16,7 @@ import (
 // over All, or calls Err. Map itself blocks no longer than a small message
 // takes. On each rank, [Workers] goroutines run work. The ctx that they pass to
 // it ends with the caller's, and when the job of the map ends. Results
-// travel as gob, exact numeric slices and bytes as they are; rank 0's own are
+// travel as gob, plain ones without it, to the same effect; rank 0's own are
 // what they would be had they travelled, so that the answer does not depend on
 // the number of ranks. A result must not be changed once work has returned it.
 //

@@ -48,6 +48,7 @@ type outlook struct {
 	turn  int           // chunks handed out before this one
 	done  int           // items finished
 	mean  time.Duration // that an item takes; 0 if none is finished
+	own   time.Duration // the same at the rank that asks; 0 if too little is known
 	cost  time.Duration // of a request to the manager
 }
 
@@ -88,7 +89,29 @@ func adaptive(o outlook) int {
 	}
 	chunk := min(ceilDiv(o.left, 2*o.ranks), int(mostWork/o.mean))
 	chunk = max(chunk, int(leastWork*o.cost/o.mean))
-	return min(chunk, ceilDiv(o.left, o.ranks), o.done)
+	chunk = min(chunk, ceilDiv(o.left, o.ranks))
+	return min(weighed(chunk, o), o.done)
+}
+
+// Ranks whose speeds differ by less than a tenth get the same. One that differs more
+// gets less or more in proportion, up to a limit: a measurement may be of few items.
+const (
+	alike      = 0.1
+	mostWeight = 8
+)
+
+// weighed fits a chunk to the speed of the rank that asks for it (Banicescu,
+// Velusamy and Devaprasad, "On the scalability of dynamic scheduling scientific
+// applications with adaptive weighted factoring", Cluster Computing 2003).
+func weighed(chunk int, o outlook) int {
+	if o.own == 0 {
+		return chunk
+	}
+	weight := min(max(float64(o.mean)/float64(o.own), 1./mostWeight), mostWeight)
+	if math.Abs(weight-1) < alike {
+		return chunk
+	}
+	return max(int(weight*float64(chunk)), 1)
 }
 
 // adaptiveDraw is Adaptive where a rank takes indices from a board, which costs so

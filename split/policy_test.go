@@ -69,6 +69,27 @@ func TestAdaptiveFollowsTheMeasuredTimes(t *testing.T) {
 	require.Equal(t, 12, adaptive(o), "no more than has been measured")
 }
 
+func TestAdaptiveWeighsRanks(t *testing.T) {
+	o := outlook{items: 100_000, ranks: 4, left: 50_000, done: 50_000, cost: 20 * time.Microsecond, mean: time.Millisecond}
+	for own, want := range map[time.Duration]int{
+		0:                       100, // nothing is known of it
+		time.Millisecond:        100,
+		950 * time.Microsecond:  100, // about as fast
+		1050 * time.Microsecond: 100,
+		500 * time.Microsecond:  200,
+		4 * time.Millisecond:    25,
+		time.Microsecond:        800, // a measurement of few items
+		time.Second:             12,
+	} {
+		o.own = own
+		require.Equal(t, want, adaptive(o), "an item takes %v here", own)
+	}
+	o.own, o.done = 500*time.Microsecond, 120
+	require.Equal(t, 120, adaptive(o), "no more than has been measured")
+	o.own, o.done, o.left = 4*time.Second, 50_000, 1
+	require.Equal(t, 1, adaptive(o))
+}
+
 func TestAskingAheadStopsNearTheEnd(t *testing.T) {
 	o := outlook{items: 1000, ranks: 4, left: 900, mean: 10 * time.Microsecond, cost: 20 * time.Microsecond}
 	require.Equal(t, 5, ahead(o, 50))

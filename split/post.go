@@ -14,7 +14,7 @@ const (
 )
 
 // A post holds the results of a rank until they are worth a message. Its messages
-// are one gob stream, so that the type is described once.
+// are one stream, so that the type is described once.
 type post[R any] struct {
 	hand     *hand
 	mu       sync.Mutex // held while sending: the batches of a stream keep their order

@@ -43,9 +43,10 @@ func (r *Results[R]) All() iter.Seq2[int, R] {
 		ctx, cancel := context.WithCancel(r.ctx)
 		var crew sync.WaitGroup
 		defer func() {
-			r.finish()
-			cancel()
-			crew.Wait()
+			r.finish(func() {
+				cancel()
+				crew.Wait()
+			})
 			r.state = finished
 		}()
 		r.hand.whenOver(func() {
@@ -203,10 +204,11 @@ func (r *Results[R]) listen(ctx context.Context) {
 }
 
 // finish ends this rank's part, and at the root, if its loop was left early,
-// everybody's.
-func (r *Results[R]) finish() {
+// everybody's. dismiss waits for the tasks to return.
+func (r *Results[R]) finish(dismiss func()) {
 	if r.server == nil {
 		r.client.leave(r.post.close())
+		dismiss()
 		return
 	}
 	if n := r.missing(); n > 0 {
@@ -215,5 +217,6 @@ func (r *Results[R]) finish() {
 			r.left = err // all was done, but not all was taken
 		}
 	}
+	dismiss() // the loop may have the last result before the manager has the report of it
 	r.leave(r.post.close())
 }

@@ -65,13 +65,24 @@ func roundTrip[T any](t *testing.T, name string, v, want T, form Form) {
 		got, err = NewCloner[T]().Clone(v)
 		require.NoError(t, err)
 		require.Equal(t, want, got)
+		clones := make([]T, 2)
+		require.NoError(t, CloneAll(clones, []T{v, v}))
+		require.Equal(t, []T{want, want}, clones)
 
 		w, r := NewWriter[T](), NewReader[T]()
-		for range 3 { // each batch of two values
+		for i := range 3 { // each batch of two values
 			require.NoError(t, w.Append(v))
 			require.NoError(t, w.Append(v))
-			r.Feed(w.Take())
+			batch := w.Take()
 			require.Zero(t, w.Len())
+			r.Feed(batch)
+			if i == 1 {
+				all, err := r.AppendAll([]T{v})
+				require.NoError(t, err)
+				require.Equal(t, []T{v, want, want}, all)
+				w.Reuse(batch)
+				continue
+			}
 			for range 2 {
 				got, err := r.Next()
 				require.NoError(t, err)
@@ -294,8 +305,11 @@ func failing[T any](v T) func() error {
 		_, cloned := Clone(v)
 		w := NewWriter[T]()
 		appended := w.Append(v)
-		if err == nil || cloned == nil || appended == nil || err.Error() != cloned.Error() || err.Error() != appended.Error() || w.Len() > 0 {
-			return nil
+		all := CloneAll(make([]T, 1), []T{v})
+		for _, other := range []error{cloned, appended, all} {
+			if err == nil || other == nil || err.Error() != other.Error() || w.Len() > 0 {
+				return nil
+			}
 		}
 		return err
 	}

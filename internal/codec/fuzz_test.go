@@ -87,11 +87,17 @@ func FuzzReader(f *testing.F) {
 		readAll[[]int32](t, stream, cut)
 		readAll[string](t, stream, cut)
 		readAll[float32](t, stream, cut)
+		readAll[record](t, stream, cut)
+		readAll[[][]record](t, stream, cut)
+		readAll[[2][]bool](t, stream, cut)
 	})
 }
 
 // readAll reads the stream in two batches, up to its end or an error.
 func readAll[T any](t *testing.T, stream []byte, cut int) {
+	if p := planFor[T](); p.walk != nil {
+		stream = append(plainly[T](), stream...)
+	}
 	cut = min(max(cut, 0), len(stream))
 	r := NewReader[T]()
 	for _, batch := range [][]byte{stream[:cut], stream[cut:]} {

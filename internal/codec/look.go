@@ -3,7 +3,6 @@ package codec
 import (
 	"errors"
 	"fmt"
-	"math"
 	"reflect"
 )
 
@@ -134,29 +133,4 @@ func (l *looker) enter(v reflect.Value, depth int) (leave func(), err error) {
 	}
 	l.path[here] = true
 	return func() { delete(l.path, here) }, nil
-}
-
-// hasNegativeZero reports whether a float in v, of a type that is exact (see
-// [exactness]), is -0.
-func hasNegativeZero(v reflect.Value) bool {
-	switch v.Kind() {
-	case reflect.Float32, reflect.Float64:
-		return v.Float() == 0 && math.Signbit(v.Float())
-	case reflect.Complex64, reflect.Complex128:
-		c := v.Complex()
-		return real(c) == 0 && math.Signbit(real(c)) || imag(c) == 0 && math.Signbit(imag(c))
-	case reflect.Array:
-		for i := range v.Len() {
-			if hasNegativeZero(v.Index(i)) {
-				return true
-			}
-		}
-	case reflect.Struct:
-		for i := range v.NumField() {
-			if hasNegativeZero(v.Field(i)) {
-				return true
-			}
-		}
-	}
-	return false
 }

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strconv"
 	"sync"
+	"unsafe"
 )
 
 // A shape is the way in which a type travels.
@@ -23,8 +24,18 @@ type plan struct {
 	size    int  // bytes of an element (asBytes) or of the value (asFixed)
 	nilable bool // a value may be nil
 	dynamic bool // a value must be looked at, see [inspectValue]
-	exact   bool // gob would bring back the very same value, but for negative zeros ...
-	floats  bool // ... which there may be
+
+	walk   steps  // how a value travels in a stream, nil if as gob
+	layout uint64 // what distinguishes the walk from those of other types
+	exact  bool   // no part of a value is blurred, but for negative zeros, see [steps.blur]
+}
+
+// blurs makes the value at v what it is after a journey, if it can without one.
+func (p *plan) blurs(v unsafe.Pointer) bool {
+	if p.shape == asGob && p.exact {
+		p.walk.blur(v)
+	}
+	return p.shape != asGob || p.exact
 }
 
 // plans remembers the plan of each type, as encoding/gob and encoding/json do.
@@ -54,7 +65,7 @@ func newPlan(t reflect.Type) *plan {
 		p.nilable = true
 	}
 	p.shape, p.size = shapeOf(t)
-	p.exact, p.floats = exactness(t)
+	p.walk, p.layout, p.exact = compile(t)
 	return p
 }
 
@@ -90,31 +101,5 @@ func isPlainNumber(t reflect.Type) bool {
 		return strconv.IntSize == 64
 	default:
 		return reflect.Int8 <= k && k <= reflect.Complex128
-	}
-}
-
-// exactness reports whether gob brings back exactly what it was given (no
-// pointers, slices or maps, where it blurs nil), and whether t holds floats:
-// gob leaves out fields that equal zero, so a field of -0 arrives as 0.
-func exactness(t reflect.Type) (exact, floats bool) {
-	if enc, _ := marshaler(t); enc >= 0 {
-		return false, false
-	}
-	switch k := t.Kind(); k {
-	case reflect.Float32, reflect.Float64, reflect.Complex64, reflect.Complex128:
-		return true, true
-	case reflect.Array:
-		return exactness(t.Elem())
-	case reflect.Struct:
-		for i := range t.NumField() {
-			e, f := exactness(t.Field(i).Type)
-			if !e {
-				return false, false
-			}
-			floats = floats || f
-		}
-		return true, floats
-	default:
-		return k == reflect.String || reflect.Bool <= k && k <= reflect.Uintptr, false
 	}
 }

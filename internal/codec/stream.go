@@ -6,7 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"reflect"
+	"slices"
+	"unsafe"
 )
 
 // What stands before each value that travels as gob in a stream.
@@ -14,28 +15,24 @@ const (
 	streamNil   byte = iota // and nothing follows
 	streamValue             // the gob stream goes on
 	streamStart             // a new gob stream begins
-	streamMany              // the gob stream goes on with a slice of values
 )
 
-// manyLen is how many values go into one slice at most.
-const manyLen = 256
+// layoutLen is how many bytes say, at the start of a stream without gob, what is
+// in it: they differ where another version of the program has encoded it.
+const layoutLen = 8
 
 // A Writer encodes many values of one type as a stream, cut into batches
 // wherever its user likes. It is not safe for concurrent use.
 //
-// Numbers and bools stand in it as their memory. Strings and slices of numbers
-// have a length in front, 0 for nil and 1 more than their bytes otherwise. All
-// else is one gob stream, with a byte in front of each value. Values that gob
-// brings back as they are, and so can't fail to encode, go into it as slices of
-// many, which takes gob half of the time.
+// Values of plain types stand in it one after another, see [steps]. All else is
+// one gob stream, with a byte in front of each value.
 type Writer[T any] struct {
-	plan *plan
-	buf  []byte
-	hint int // the capacity that the last batch came to need
-	enc  *gob.Encoder
-	v    T   // where the encoder finds the value, so that none goes to the heap
-	many []T // values that are not in buf yet
-	size int // bytes that one of them took the last time
+	plan  *plan
+	buf   []byte
+	hint  int  // the capacity that the last batch came to need
+	begun bool // the layout is in the stream
+	enc   *gob.Encoder
+	v     T // where the encoder finds the value, so that none goes to the heap
 }
 
 // NewWriter returns a Writer at the start of a new stream.
@@ -52,52 +49,15 @@ func (w *Writer[T]) Append(v T) error {
 	if w.buf == nil {
 		w.buf = make([]byte, 0, w.hint)
 	}
-	switch w.plan.shape {
-	case asFixed:
-		w.v = v // v itself must not escape to the heap
-		w.buf = append(w.buf, memory(&w.v, w.plan.size)...)
-		return nil
-	case asBytes:
-		w.v = v
-		w.appendBytes()
-		w.v = *new(T)
-		return nil
+	if w.plan.walk == nil {
+		return w.appendGob(v)
 	}
-	if w.plan.exact {
-		if w.many = append(w.many, v); len(w.many) == manyLen {
-			w.flush()
-		}
-		return nil
+	if !w.begun {
+		w.buf = binary.LittleEndian.AppendUint64(w.buf, w.plan.layout)
+		w.begun = true
 	}
-	return w.appendGob(v)
-}
-
-// flush encodes the values that wait in w.many.
-func (w *Writer[T]) flush() {
-	n, before := len(w.many), len(w.buf)
-	if n == 0 {
-		return
-	}
-	mark := streamMany
-	if w.enc == nil {
-		mark, w.enc = streamStart, gob.NewEncoder((*sink)(&w.buf))
-	}
-	w.buf = append(w.buf, mark)
-	if err := w.enc.EncodeValue(reflect.ValueOf(&w.many).Elem()); err != nil {
-		panic(err) // the types of which values are exact always can
-	}
-	clear(w.many)
-	w.many, w.size = w.many[:0], (len(w.buf)-before)/n
-}
-
-func (w *Writer[T]) appendBytes() {
-	if w.plan.nilable && isNil(&w.v) {
-		w.buf = append(w.buf, 0)
-		return
-	}
-	body := elements(&w.v, w.plan)
-	w.buf = binary.AppendUvarint(w.buf, uint64(len(body))+1)
-	w.buf = append(w.buf, body...)
+	w.buf = w.plan.walk.append(w.buf, unsafe.Pointer(&v))
+	return nil
 }
 
 func (w *Writer[T]) appendGob(v T) error {
@@ -144,30 +104,33 @@ func (s *sink) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Len returns the bytes in the batch, more or less.
-func (w *Writer[T]) Len() int {
-	return len(w.buf) + len(w.many)*w.size
-}
+// Len returns the bytes in the batch.
+func (w *Writer[T]) Len() int { return len(w.buf) }
 
 // Take returns the batch, which belongs to the caller, nil if it is empty. The
 // next Append begins the next batch of the same stream.
 func (w *Writer[T]) Take() []byte {
-	w.flush()
+	if len(w.buf) == 0 {
+		return nil
+	}
 	batch := w.buf
 	w.buf, w.hint = nil, max(w.hint, len(batch))
 	return batch
 }
 
+// Reuse takes back a batch that is needed no more, as memory for the next. No
+// Append may have come between.
+func (w *Writer[T]) Reuse(batch []byte) { w.buf = batch[:0] }
+
 // A Reader decodes what a [Writer] of the same type encoded. It must be given
 // all batches, in order. It is not safe for concurrent use.
 type Reader[T any] struct {
-	plan *plan
-	src  source
-	dec  *gob.Decoder
-	err  error // after an error the rest of the stream means nothing
-	v    T
-	many []T // a slice of values ...
-	next int // ... of which those before this one were returned
+	plan  *plan
+	src   source
+	begun bool // the layout has been read
+	dec   *gob.Decoder
+	err   error // after an error the rest of the stream means nothing
+	v     T
 }
 
 // NewReader returns a Reader at the start of a stream.
@@ -176,8 +139,8 @@ func NewReader[T any]() *Reader[T] {
 	return &Reader[T]{plan: p, err: p.err}
 }
 
-// Feed gives the reader the next batch. The batch must not change until Next
-// returns [io.EOF]; no value that Next returns shares its memory.
+// Feed gives the reader the next batch. The batch must not change until it is
+// used up; no value that comes of it shares its memory.
 func (r *Reader[T]) Feed(batch []byte) {
 	if len(r.src) > 0 {
 		batch = append(r.src[:len(r.src):len(r.src)], batch...)
@@ -187,82 +150,90 @@ func (r *Reader[T]) Feed(batch []byte) {
 
 // Next returns the next value, or [io.EOF] when the batch is used up. After any
 // other error the reader is of no more use and keeps returning it.
-func (r *Reader[T]) Next() (T, error) {
-	if r.next < len(r.many) {
-		r.next++
-		return r.many[r.next-1], nil
-	}
+func (r *Reader[T]) Next() (v T, err error) {
 	if r.err == nil && len(r.src) == 0 {
-		return *new(T), io.EOF
+		return v, io.EOF
 	}
 	if r.err == nil {
-		r.err = r.read()
+		r.err = r.read(&r.v)
 	}
-	v := r.v
-	r.v = *new(T)
-	if r.err != nil {
-		return r.v, r.err
-	}
-	return v, nil
+	v, r.v = r.v, v
+	return v, r.err
 }
 
-// read reads the next value into r.v.
-func (r *Reader[T]) read() error {
-	switch r.plan.shape {
-	case asFixed:
-		n := min(r.plan.size, len(r.src))
-		return decodeRaw(&r.v, r.plan, r.src.next(n))
-	case asBytes:
-		return r.readBytes()
+// AppendAll appends all values of the batch to vs. Its errors are those of Next.
+func (r *Reader[T]) AppendAll(vs []T) ([]T, error) {
+	if _, numbers := Memory(vs); numbers {
+		vs = r.appendNumbers(vs)
 	}
-	return r.readGob()
+	for r.err == nil && len(r.src) > 0 {
+		if len(vs) == cap(vs) {
+			vs = slices.Grow(vs, max(len(vs), 64)) // append would copy more often
+		}
+		vs = append(vs, *new(T))
+		if r.err = r.read(&vs[len(vs)-1]); r.err != nil {
+			vs = vs[:len(vs)-1]
+		}
+	}
+	return vs, r.err
 }
 
-func (r *Reader[T]) readBytes() error {
-	n, k := binary.Uvarint(r.src)
-	if k <= 0 || n > uint64(len(r.src)-k)+1 || n == 0 && !r.plan.nilable {
-		return decodeError[T](errors.New("wrong length in the stream"))
+// appendNumbers appends all that the batch has the whole memory of.
+func (r *Reader[T]) appendNumbers(vs []T) []T {
+	if r.err != nil || len(r.src) == 0 {
+		return vs
 	}
-	r.src.next(k)
-	if n == 0 {
+	if r.err = r.begin(); r.err != nil {
+		return vs
+	}
+	before, more := len(vs), len(r.src)/r.plan.size
+	vs = slices.Grow(vs, more)[:before+more]
+	mem, _ := Memory(vs[before:])
+	copy(mem, r.src.next(len(mem)))
+	return vs
+}
+
+// read reads the next value into *v, which is zero, and stays so if it fails.
+func (r *Reader[T]) read(v *T) (err error) {
+	if r.plan.walk == nil {
+		return r.readGob(v)
+	}
+	if err := r.begin(); err != nil {
+		return err
+	}
+	if r.src, err = r.plan.walk.read(r.src, unsafe.Pointer(v)); err != nil {
+		*v = *new(T)
+		return decodeError[T](err)
+	}
+	return nil
+}
+
+// begin reads the layout, which is before the first value.
+func (r *Reader[T]) begin() error {
+	if r.begun {
 		return nil
 	}
-	// The value is to have memory of its own.
-	body := append([]byte(nil), r.src.next(int(n-1))...)
-	return decodeRaw(&r.v, r.plan, body)
+	if len(r.src) < layoutLen || binary.LittleEndian.Uint64(r.src.next(layoutLen)) != r.plan.layout {
+		return decodeError[T](errors.New("it was encoded from other fields or kinds; use one version of the program"))
+	}
+	r.begun = true
+	return nil
 }
 
-func (r *Reader[T]) readGob() error {
+func (r *Reader[T]) readGob(v *T) error {
 	switch mark := r.src.next(1)[0]; {
 	case mark == streamNil && r.plan.nilable:
 		return nil
 	case mark == streamStart:
 		r.dec = gob.NewDecoder(&r.src)
-	case mark != streamValue && mark != streamMany || r.dec == nil:
+	case mark != streamValue || r.dec == nil:
 		return decodeError[T](fmt.Errorf("unexpected mark %d in the stream", mark))
 	}
-	if r.plan.exact {
-		return r.readMany()
-	}
-	if err := decodeOne(r.dec, &r.v); err != nil {
+	if err := decodeOne(r.dec, v); err != nil {
+		*v = *new(T)
 		return err
 	}
-	restoreEmpty(&r.v, r.plan)
-	return nil
-}
-
-// readMany reads a slice of values, and its first one into r.v.
-func (r *Reader[T]) readMany() error {
-	clear(r.many) // gob leaves out what is zero
-	r.many, r.next = r.many[:0], 0
-	if err := decodeOne(r.dec, &r.many); err != nil {
-		r.many = nil
-		return err
-	}
-	if len(r.many) == 0 {
-		return decodeError[T](errors.New("a slice of no values in the stream"))
-	}
-	r.v, r.next = r.many[0], 1
+	restoreEmpty(v, r.plan)
 	return nil
 }
 

@@ -24,10 +24,10 @@ func drain[T any](t *testing.T, r *Reader[T]) []T {
 }
 
 func TestStreamSendsTypesOnce(t *testing.T) {
-	w := NewWriter[record]()
-	require.NoError(t, w.Append(record{Name: "a"}))
+	w := NewWriter[tree]()
+	require.NoError(t, w.Append(tree{Value: 1}))
 	first := len(w.Take())
-	require.NoError(t, w.Append(record{Name: "a"}))
+	require.NoError(t, w.Append(tree{Value: 1}))
 	require.Equal(t, w.Len(), len(w.buf))
 	require.Less(t, w.Len(), first/2)
 }
@@ -61,6 +61,47 @@ func TestBatchBelongsToCaller(t *testing.T) {
 	require.Equal(t, [][]byte{[]byte("abc")}, got)
 	r.Feed(w.Take())
 	require.Equal(t, [][]byte{[]byte("xyz")}, drain(t, r))
+}
+
+func TestReuseOfABatch(t *testing.T) {
+	w, r := NewWriter[[]string](), NewReader[[]string]()
+	require.NoError(t, w.Append([]string{"abc", ""}))
+	batch := w.Take()
+	r.Feed(batch)
+	first := drain(t, r)
+	w.Reuse(batch)
+	require.Nil(t, w.Take())
+	w.Reuse(batch)
+	require.NoError(t, w.Append([]string{"x"}))
+	again := w.Take()
+	require.Same(t, &batch[0], &again[0])
+	r.Feed(again)
+	require.Equal(t, [][]string{{"x"}}, drain(t, r))
+	require.Equal(t, [][]string{{"abc", ""}}, first)
+}
+
+func TestAppendAllKeepsWhatWasWhole(t *testing.T) {
+	r := NewReader[string]()
+	r.Feed(plainly[string](2, 'a', 9, 'b'))
+	all, err := r.AppendAll(nil)
+	require.EqualError(t, err, "decoding string: wrong length in the stream")
+	require.Equal(t, []string{"a"}, all)
+	all, again := r.AppendAll(all)
+	require.Equal(t, err, again)
+	require.Equal(t, []string{"a"}, all)
+}
+
+func TestAppendAllOfNumbers(t *testing.T) {
+	r := NewReader[uint16]()
+	r.Feed(plainly[uint16](1, 0, 2, 0, 3))
+	all, err := r.AppendAll([]uint16{9})
+	require.EqualError(t, err, "decoding uint16: unexpected EOF")
+	require.Equal(t, []uint16{9, 1, 2}, all)
+	r = NewReader[uint16]()
+	r.Feed(plainly[int16](1, 0))
+	all, err = r.AppendAll(nil)
+	require.EqualError(t, err, "decoding uint16: "+strange)
+	require.Empty(t, all)
 }
 
 // grumpy fails or panics on request, after its type has been announced.
@@ -126,21 +167,32 @@ func TestReaderErrors(t *testing.T) {
 		in   []byte
 		want string
 	}{
-		"no start":         {next[record], []byte{streamValue, 1}, "decoding codec.record: unexpected mark 1 in the stream"},
-		"nil record":       {next[record], []byte{streamNil}, "decoding codec.record: unexpected mark 0 in the stream"},
+		"no start":         {next[tree], []byte{streamValue, 1}, "decoding codec.tree: unexpected mark 1 in the stream"},
+		"nil tree":         {next[tree], []byte{streamNil}, "decoding codec.tree: unexpected mark 0 in the stream"},
 		"unknown mark":     {next[*record], []byte{7}, "decoding *codec.record: unexpected mark 7 in the stream"},
-		"nothing but mark": {next[record], []byte{streamStart}, "decoding codec.record: unexpected EOF"},
-		"huge gob":         {next[record], []byte{streamStart, 0xfc, 0x3f, 0xff, 0xff, 0xff, 1}, "decoding codec.record: unexpected EOF"},
-		"short number":     {next[int64], []byte{1, 2, 3}, "decoding int64: 3 bytes instead of 8"},
-		"no bool":          {next[bool], []byte{2}, "decoding bool: byte 2 is no bool"},
-		"huge string":      {next[string], binary.AppendUvarint(nil, 1<<63), "decoding string: wrong length in the stream"},
-		"endless length":   {next[string], []byte{0xff, 0xff}, "decoding string: wrong length in the stream"},
-		"nil string":       {next[string], []byte{0}, "decoding string: wrong length in the stream"},
-		"odd numbers":      {next[[]int32], []byte{4, 1, 2, 3}, "decoding []int32: 3 bytes are no multiple of 4"},
+		"nothing but mark": {next[tree], []byte{streamStart}, "decoding codec.tree: unexpected EOF"},
+		"huge gob":         {next[tree], []byte{streamStart, 0xfc, 0x3f, 0xff, 0xff, 0xff, 1}, "decoding codec.tree: unexpected EOF"},
+		"no layout":        {next[int64], []byte{1, 2, 3}, "decoding int64: " + strange},
+		"strange layout":   {next[int64], plainly[uint64](make([]byte, 8)...), "decoding int64: " + strange},
+		"short number":     {next[int64], plainly[int64](1, 2, 3), "decoding int64: unexpected EOF"},
+		"short record":     {next[record], plainly[record](2, 'a'), "decoding codec.record: unexpected EOF"},
+		"no bool":          {next[bool], plainly[bool](2), "decoding bool: byte 2 is no bool"},
+		"huge string":      {next[string], plainly[string](binary.AppendUvarint(nil, 1<<63)...), "decoding string: wrong length in the stream"},
+		"endless length":   {next[string], plainly[string](0xff, 0xff), "decoding string: wrong length in the stream"},
+		"nil string":       {next[string], plainly[string](0), "decoding string: wrong length in the stream"},
+		"too many numbers": {next[[]int32], plainly[[]int32](2, 1, 2, 3), "decoding []int32: wrong length in the stream"},
+		"too many records": {next[[]record], plainly[[]record](append([]byte{3}, make([]byte, 30)...)...), "decoding []codec.record: wrong length in the stream"},
 		"bad type":         {next[chan int], nil, "chan int: cannot leave its process: send what it stands for"},
 	} {
 		t.Run(name, func(t *testing.T) { require.EqualError(t, c.next(c.in), c.want) })
 	}
+}
+
+const strange = "it was encoded from other fields or kinds; use one version of the program"
+
+// plainly returns a stream of T's with the given bytes after the layout.
+func plainly[T any](b ...byte) []byte {
+	return append(binary.LittleEndian.AppendUint64(nil, planFor[T]().layout), b...)
 }
 
 // next returns the error of reading the first value of batch, which must stay.
@@ -149,6 +201,9 @@ func next[T any](batch []byte) error {
 	r.Feed(batch)
 	_, err := r.Next()
 	r.Feed([]byte{1})
+	if all, again := r.AppendAll(nil); again != err || len(all) > 0 {
+		return fmt.Errorf("first %v, then %v", err, again)
+	}
 	if _, again := r.Next(); again != err {
 		return fmt.Errorf("first %v, then %v", err, again)
 	}

@@ -104,14 +104,10 @@ func Memory[T any](s []T) ([]byte, bool) {
 // exact that is v itself: numbers, strings, bools, arrays and structs of them,
 // and slices of numbers, which then share their memory with v.
 func Clone[T any](v T) (T, error) {
-	if p := planFor[T](); p.err == nil && staysSame(&v, p) {
+	if p := planFor[T](); p.blurs(unsafe.Pointer(&v)) {
 		return v, nil
 	}
-	form, body, err := Encode(v)
-	if err != nil {
-		return *new(T), err
-	}
-	return Decode[T](form, body)
+	return NewCloner[T]().Clone(v)
 }
 
 // A Cloner is [Clone] for many values: it keeps its encoder and decoder, which
@@ -129,24 +125,37 @@ func NewCloner[T any]() *Cloner[T] {
 
 // Clone returns what v becomes by travelling.
 func (c *Cloner[T]) Clone(v T) (T, error) {
-	if p := c.w.plan; p.err == nil && staysSame(&v, p) {
+	if c.w.plan.blurs(unsafe.Pointer(&v)) {
 		return v, nil
 	}
 	if err := c.w.Append(v); err != nil {
 		return *new(T), err
 	}
-	c.w.flush()
 	c.r.Feed(c.w.buf)
 	c.w.buf = c.w.buf[:0]
 	return c.r.Next()
 }
 
-// staysSame reports whether *v would come back from a journey as it is.
-func staysSame[T any](v *T, p *plan) bool {
-	if p.shape != asGob {
-		return true
+// CloneAll sets each of dst to the clone of that of src. It stops at the first error.
+func CloneAll[T any](dst, src []T) error {
+	switch p := planFor[T](); {
+	case p.shape != asGob:
+		copy(dst, src)
+	case p.exact:
+		for i := range src {
+			dst[i] = src[i]
+			p.walk.blur(unsafe.Pointer(&dst[i]))
+		}
+	default:
+		cloner := NewCloner[T]()
+		for i := range src {
+			var err error
+			if dst[i], err = cloner.Clone(src[i]); err != nil {
+				return err
+			}
+		}
 	}
-	return p.exact && (!p.floats || !hasNegativeZero(reflect.ValueOf(v).Elem()))
+	return nil
 }
 
 func decodeGob[T any](p *plan, body []byte) (v T, err error) {
@@ -208,7 +217,7 @@ func decodeRaw[T any](v *T, p *plan, body []byte) error {
 			return decodeError[T](fmt.Errorf("%d bytes instead of %d", len(body), p.size))
 		}
 		if t.Kind() == reflect.Bool && body[0] > 1 {
-			return decodeError[T](fmt.Errorf("byte %d is no bool", body[0]))
+			return decodeError[T](noBool(body[0]))
 		}
 		copy(memory(v, p.size), body)
 		return nil
@@ -216,7 +225,7 @@ func decodeRaw[T any](v *T, p *plan, body []byte) error {
 		if len(body)%p.size != 0 {
 			return decodeError[T](fmt.Errorf("%d bytes are no multiple of %d", len(body), p.size))
 		}
-		setElements(v, p, body)
+		setElements(unsafe.Pointer(v), t, p.size, body)
 		return nil
 	}
 	return decodeError[T](errors.New("raw bytes: this type travels as gob on this machine"))
@@ -232,6 +241,8 @@ func restoreEmpty[T any](v *T, p *plan) {
 		reflect.ValueOf(v).Elem().Set(reflect.MakeSlice(t, 0, 0))
 	}
 }
+
+func noBool(b byte) error { return fmt.Errorf("byte %d is no bool", b) }
 
 func encodeError[T any](err error) error {
 	return fmt.Errorf("encoding %v: %w", reflect.TypeFor[T](), err)
@@ -265,19 +276,17 @@ type header struct {
 	len  int
 }
 
-// setElements makes *v, a string or a slice, of the elements in body.
-func setElements[T any](v *T, p *plan, body []byte) {
-	if reflect.TypeFor[T]().Kind() == reflect.String {
-		*(*string)(unsafe.Pointer(v)) = unsafe.String(unsafe.SliceData(body), len(body))
+// setElements makes the t at v, a string or a slice, of the elements in body.
+func setElements(v unsafe.Pointer, t reflect.Type, size int, body []byte) {
+	if t.Kind() == reflect.String {
+		*(*string)(v) = unsafe.String(unsafe.SliceData(body), len(body))
 		return
 	}
-	data := unsafe.SliceData(body)
-	if n := len(body) / p.size; n > 0 && uintptr(unsafe.Pointer(data))%uintptr(min(p.size, 8)) == 0 {
-		// A slice of words has the layout of any other slice.
-		*(*[]byte)(unsafe.Pointer(v)) = unsafe.Slice(data, n)
-		return
+	n, data := len(body)/size, unsafe.Pointer(unsafe.SliceData(body))
+	if n == 0 || uintptr(data)%uintptr(min(size, 8)) != 0 {
+		data = reflect.MakeSlice(t, n, n).UnsafePointer()
+		copy(unsafe.Slice((*byte)(data), len(body)), body)
 	}
-	fresh := reflect.MakeSlice(reflect.TypeFor[T](), len(body)/p.size, len(body)/p.size)
-	reflect.ValueOf(v).Elem().Set(fresh)
-	copy(elements(v, p), body)
+	// A slice of words has the layout of any other slice.
+	*(*[]byte)(v) = unsafe.Slice((*byte)(data), n)
 }

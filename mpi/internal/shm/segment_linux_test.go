@@ -27,8 +27,7 @@ func sockets(t *testing.T) (a, b *net.UnixConn) {
 	return ends[0], ends[1]
 }
 
-// descriptors returns those that this process has open. Some may go at any moment:
-// the garbage collector closes what other tests have left.
+// descriptors returns those that this process has open.
 func descriptors(t *testing.T) (names []string) {
 	open, err := os.ReadDir("/proc/self/fd")
 	require.NoError(t, err)

@@ -45,6 +45,7 @@ func newArena(t *testing.T) *shm.Arena {
 		t.Skip("there is shared memory on Linux only")
 	}
 	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, a.Hide()) })
 	return a
 }
 
@@ -78,7 +79,6 @@ func TestProcessesShareAnArena(t *testing.T) {
 		require.NoError(t, <-errs)
 	}
 	require.EqualValues(t, 4*each, counter(block).Load())
-	runtime.KeepAlive(a) // it is found while it is in use
 }
 
 func TestNamesThatLeadElsewhere(t *testing.T) {

@@ -55,7 +55,9 @@ func (t *Transport) sendLarge(ctx context.Context, p *peer, m *wire.Message) err
 // waitSent waits until the body of o is gone, or a copy is kept.
 func (t *Transport) waitSent(ctx context.Context, p *peer, o *offer) error {
 	var gone error
-	pace := pace{mark: o.mark}
+	t.lock()
+	pace := pace{mark: o.mark} // which another call that polls may take away
+	t.unlock()
 	keep := false
 	err := t.wait(ctx, &pace, func() bool {
 		switch {
