@@ -19,7 +19,7 @@ type Fault int
 // The faults.
 const (
 	None      Fault = iota
-	Stop            // a black hole: nothing more comes through, and nobody is told
+	Stop            // a black hole: nothing more is taken, nothing comes through, and nobody is told
 	Corrupt         // one bit of the next byte is flipped
 	HalfClose       // the receiver sees the end of the stream, the other way stays
 	Reset           // the connection is reset, at both ends
@@ -49,11 +49,11 @@ type Config struct {
 type Proxy struct {
 	cfg     Config
 	running sync.WaitGroup
+	over    chan struct{} // closed by Close
 
 	mu     sync.Mutex
 	conns  []*net.TCPConn
 	broken Fault // what Break has done
-	closed bool
 	struck int
 }
 
@@ -62,7 +62,7 @@ func New(cfg Config) *Proxy {
 	if cfg.Plan == nil {
 		cfg.Plan = func(int) (there, back Way) { return Way{}, Way{} }
 	}
-	p := &Proxy{cfg: cfg}
+	p := &Proxy{cfg: cfg, over: make(chan struct{})}
 	p.running.Go(p.accept)
 	return p
 }
@@ -93,10 +93,10 @@ func (p *Proxy) Struck() int {
 	return p.struck
 }
 
-// Close ends everything and waits for it.
+// Close ends everything and waits for it. It is to be called once.
 func (p *Proxy) Close() {
 	p.mu.Lock()
-	p.closed = true
+	close(p.over)
 	for _, c := range p.conns {
 		c.Close()
 	}
@@ -143,7 +143,12 @@ func (p *Proxy) keep(conns ...*net.TCPConn) bool {
 			c.SetReadDeadline(time.Unix(1, 0))
 		}
 	}
-	return !p.closed
+	select {
+	case <-p.over:
+		return false
+	default:
+		return true
+	}
 }
 
 // way is one direction of one connection.
@@ -169,6 +174,10 @@ func (p *Proxy) carry(w *way) {
 	end, why := p.collect(w, queue)
 	close(queue)
 	delivering.Wait()
+	if why == Stop {
+		<-p.over // what the sender has on its way fills up
+		return
+	}
 	if why == Reset {
 		w.src.SetLinger(0)
 		w.dst.SetLinger(0)

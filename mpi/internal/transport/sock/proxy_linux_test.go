@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,6 +20,11 @@ import (
 // proxied returns two ranks. What rank 1 opens to rank 0, and the other way round,
 // goes through proxies, by rank.
 func proxied(t *testing.T, beat time.Duration, plan func(conn int) (there, back proxytest.Way)) (ts []*Transport, proxies []*proxytest.Proxy) {
+	return proxiedOver(t, "tcp", beat, plan)
+}
+
+// proxiedOver is proxied over "tcp" or auth.TLS.
+func proxiedOver(t *testing.T, network string, beat time.Duration, plan func(conn int) (there, back proxytest.Way)) (ts []*Transport, proxies []*proxytest.Proxy) {
 	listen := func() net.Listener {
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
 		require.NoError(t, err)
@@ -29,11 +36,11 @@ func proxied(t *testing.T, beat time.Duration, plan func(conn int) (there, back 
 		ln := listen()
 		p := proxytest.New(proxytest.Config{Listener: listen(), Dial: proxytest.Dialer(ln.Addr().String()), Plan: plan})
 		t.Cleanup(p.Close)
-		listeners, proxies, peers = append(listeners, ln), append(proxies, p), append(peers, []Addr{{"tcp", p.Addr()}})
+		listeners, proxies, peers = append(listeners, ln), append(proxies, p), append(peers, []Addr{{network, p.Addr()}})
 	}
 	secret := auth.NewSecret()
 	for r := range 2 {
-		tr := New(Config{Rank: r, Secret: secret, Peers: peers, Listeners: listeners[r : r+1], Heartbeat: beat})
+		tr := New(Config{Rank: r, Secret: secret, Peers: peers, Listeners: listeners[r : r+1], TLS: network == auth.TLS, Heartbeat: beat})
 		t.Cleanup(func() { tr.Close() })
 		ts = append(ts, tr)
 	}
@@ -160,9 +167,16 @@ func TestBrokenNetwork(t *testing.T) {
 }
 
 func testBroken(t *testing.T, there, back proxytest.Way) {
-	ts, proxies := proxied(t, 50*time.Millisecond, func(int) (proxytest.Way, proxytest.Way) { return there, back })
+	var conns atomic.Int32
+	ts, proxies := proxied(t, tick, func(int) (proxytest.Way, proxytest.Way) {
+		conns.Add(1)
+		return there, back
+	})
 	errs := converse(bounded(t), ts, 10_000)
 	require.Positive(t, proxies[0].Struck())
+	if there.Fault == proxytest.Stop || back.Fault == proxytest.Stop {
+		require.EqualValues(t, 1, conns.Load(), "who does not answer is not asked again")
+	}
 	told := 0
 	for r, err := range errs {
 		var gone *transport.PeerError
@@ -176,20 +190,48 @@ func testBroken(t *testing.T, there, back proxytest.Way) {
 	require.Positive(t, told)
 }
 
-// A black hole is found by both ends, and named for what it is.
+// A black hole is found by both ends, whether they wait for a message or for room to
+// send one, and named for what it is.
 func TestBlackHole(t *testing.T) {
+	for _, network := range []string{"tcp", auth.TLS} {
+		for name, wait := range map[string]func(ctx context.Context, tr *Transport, peer int) error{"in Recv": waitInRecv, "in Send": waitInSend} {
+			t.Run(network+" "+name, func(t *testing.T) {
+				t.Parallel()
+				testBlackHole(t, network, wait)
+			})
+		}
+	}
+}
+
+func testBlackHole(t *testing.T, network string, wait func(ctx context.Context, tr *Transport, peer int) error) {
 	ctx := bounded(t)
-	ts, proxies := proxied(t, 50*time.Millisecond, nil)
+	ts, proxies := proxiedOver(t, network, tick, nil)
 	errs := converse(ctx, ts, 10)
 	require.NoError(t, errors.Join(errs[:]...))
 	proxies[0].Break(proxytest.Stop)
+	var waiting sync.WaitGroup
 	for r, tr := range ts {
-		_, err := tr.Recv(ctx)
+		waiting.Go(func() { errs[r] = wait(ctx, tr, 1-r) })
+	}
+	waiting.Wait()
+	for r, err := range errs {
 		var gone *transport.PeerError
 		require.ErrorAs(t, err, &gone)
 		require.Equal(t, 1-r, gone.Rank)
 		require.ErrorContains(t, err, "nothing has come from it for 400ms, not even a sign of life: the network in between lets nothing through")
 	}
+}
+
+func waitInRecv(ctx context.Context, tr *Transport, _ int) error {
+	_, err := tr.Recv(ctx)
+	return err
+}
+
+// waitInSend sends what the system has no room for.
+func waitInSend(ctx context.Context, tr *Transport, peer int) error {
+	m := text("bulk")
+	m.Body = make([]byte, 32<<20)
+	return tr.Send(ctx, peer, m)
 }
 
 // longWhile is several times as long as a peer may be silent, at a heartbeat of tick.
