@@ -237,6 +237,24 @@ func TestBrokenNetwork(t *testing.T) {
 	}
 }
 
+// A black hole between two ranks that both reach the hub is found, whatever they do
+// meanwhile.
+func TestBlackHole(t *testing.T) {
+	t.Parallel()
+	for _, operation := range []string{"send", "recv", "barrier", "gather", "managed", "map"} {
+		t.Run(operation, func(t *testing.T) {
+			t.Parallel()
+			i := newIsland(t, nil)
+			results := i.run(nil, "now", func() { i.breakAll(proxytest.Stop, false, true) }, "faulty", operation, "say", "0")
+			require.Positive(t, i.struck())
+			for _, r := range results {
+				require.NotZero(t, r.status, "%v", results)
+			}
+			require.Regexp(t, `rank 2 \(`+i.name+`\)(:.* rank [01] \(.+\))? is gone: nothing has come from it for 1.6s`, results[0].stderr, "%v", results)
+		})
+	}
+}
+
 // Whichever of its connections break: the items of a rank go to others.
 func TestJobGoesOnBehindABrokenNetwork(t *testing.T) {
 	t.Parallel()
