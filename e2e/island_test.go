@@ -258,6 +258,16 @@ func TestBlackHole(t *testing.T) {
 // Whichever of its connections break: the items of a rank go to others.
 func TestJobGoesOnBehindABrokenNetwork(t *testing.T) {
 	t.Parallel()
+	t.Run("in Finalize", func(t *testing.T) {
+		t.Parallel()
+		i := newIsland(t, nil)
+		file := filepath.Join(tempDir(t), "cut")
+		results := i.run([]string{"DLP_ON_FAILURE=continue"}, "meeting", func() {
+			i.breakAll(proxytest.Stop, false, true)
+			require.NoError(t, os.WriteFile(file, nil, 0o600))
+		}, "selftest", "beside", file)
+		i.goneOn(t, results)
+	})
 	for _, fault := range []proxytest.Fault{proxytest.Stop, proxytest.Corrupt, proxytest.HalfClose, proxytest.Reset} {
 		for name, which := range map[string][2]bool{"session": {true, false}, "data": {false, true}, "all": {true, true}} {
 			t.Run(fmt.Sprint(fault, "/", name), func(t *testing.T) {
@@ -265,13 +275,19 @@ func TestJobGoesOnBehindABrokenNetwork(t *testing.T) {
 				i := newIsland(t, nil)
 				cut := func() { i.breakAll(fault, which[0], which[1]) }
 				results := i.run([]string{"DLP_ON_FAILURE=continue"}, "0 "+survivorValue(0), cut, "survivor", "-items", "300", "-pause", "10ms")
-				require.Zero(t, results[0].status, "%v", results)
-				require.Zero(t, results[1].status, "%v", results)
-				require.NotZero(t, results[far].status, "%v", results)
+				i.goneOn(t, results)
 				require.True(t, right("map", "", 300, results[0].stdout), "%v", results)
-				require.Regexp(t, `dlp: rank 2 \(`+i.name+`\): .*; the job goes on without it`, results[0].stderr)
-				require.Contains(t, results[0].stderr, "the job has ended well, but without what it has lost on the way: rank 2\n")
 			})
 		}
 	}
+}
+
+// goneOn checks that a job has gone on without the far rank.
+func (i *island) goneOn(t *testing.T, results [islanders]result) {
+	t.Helper()
+	require.Zero(t, results[0].status, "%v", results)
+	require.Zero(t, results[1].status, "%v", results)
+	require.NotZero(t, results[far].status, "%v", results)
+	require.Regexp(t, `dlp: rank 2 \(`+i.name+`\): .*; the job goes on without it`, results[0].stderr, "%v", results)
+	require.Contains(t, results[0].stderr, "the job has ended well, but without what it has lost on the way: rank 2\n", "%v", results)
 }

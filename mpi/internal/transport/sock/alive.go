@@ -69,12 +69,7 @@ func (t *Transport) beat() {
 		switch {
 		case p.streams == 0 || p.streams < p.readers:
 		case p.heard.beat(p.streams):
-			t.breakOff(p, fmt.Errorf("nothing has come from it for %v, not even a sign of life: the network in between lets nothing through", silentBeats*t.cfg.Heartbeat))
-			for l := range t.links {
-				if l.peer == p {
-					l.conn.Close()
-				}
-			}
+			t.breakOff(p, fmt.Errorf("nothing has come from it for %v, not even a sign of life: the network in between lets nothing through", silentBeats*t.cfg.Heartbeat), 0)
 		default:
 			t.sign(p)
 		}

@@ -241,25 +241,31 @@ const (
 )
 
 // A connection that carries nothing is not given up, nor is one of two that carries
-// nothing one way.
+// nothing one way, nor one by which one of the ranks has never sent anything.
 func TestIdleNetwork(t *testing.T) {
-	for name, two := range map[string]bool{"one connection": false, "two": true} {
+	for name, c := range map[string]struct{ beside, talk bool }{
+		"one connection":            {false, true},
+		"two":                       {true, true},
+		"one of a Send in vain too": {true, false},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ctx := bounded(t)
 			ts, _ := proxied(t, tick, nil)
-			p := ts[1].peers[0]
-			if two {
+			if c.beside {
+				p := ts[1].peers[0]
 				<-p.turn // as a Send that is just dialling would have it
 				require.NoError(t, ts[0].Send(ctx, 1, text("first")))
 				_, err := ts[1].Recv(ctx)
 				require.NoError(t, err)
 				p.turn <- struct{}{}
 			}
-			errs := converse(ctx, ts, 2)
-			require.NoError(t, errors.Join(errs[:]...))
+			if c.talk {
+				errs := converse(ctx, ts, 2)
+				require.NoError(t, errors.Join(errs[:]...))
+			}
 			time.Sleep(longWhile)
-			errs = converse(ctx, ts, 2)
+			errs := converse(ctx, ts, 2)
 			require.NoError(t, errors.Join(errs[:]...))
 		})
 	}
