@@ -128,7 +128,7 @@ func TestSlowNetwork(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			ts, _ := proxied(t, 100*time.Millisecond, func(int) (there, back proxytest.Way) { return way, way })
+			ts, _ := proxied(t, tick, func(int) (there, back proxytest.Way) { return way, way })
 			errs := converse(bounded(t), ts, 16)
 			require.NoError(t, errors.Join(errs[:]...))
 		})
@@ -218,7 +218,7 @@ func testBlackHole(t *testing.T, network string, wait func(ctx context.Context, 
 		var gone *transport.PeerError
 		require.ErrorAs(t, err, &gone)
 		require.Equal(t, 1-r, gone.Rank)
-		require.ErrorContains(t, err, "nothing has come from it for 400ms, not even a sign of life: the network in between lets nothing through")
+		require.ErrorContains(t, err, "nothing has come from it for 800ms, not even a sign of life: the network in between lets nothing through")
 	}
 }
 
@@ -227,16 +227,19 @@ func waitInRecv(ctx context.Context, tr *Transport, _ int) error {
 	return err
 }
 
-// waitInSend sends what the system has no room for.
-func waitInSend(ctx context.Context, tr *Transport, peer int) error {
+// waitInSend sends until the system has no room for more.
+func waitInSend(ctx context.Context, tr *Transport, peer int) (err error) {
 	m := text("bulk")
-	m.Body = make([]byte, 32<<20)
-	return tr.Send(ctx, peer, m)
+	m.Body = make([]byte, 1<<20)
+	for err == nil {
+		err = tr.Send(ctx, peer, m)
+	}
+	return err
 }
 
 // longWhile is several times as long as a peer may be silent, at a heartbeat of tick.
 const (
-	tick      = 50 * time.Millisecond
+	tick      = 100 * time.Millisecond
 	longWhile = 3 * silentBeats * tick
 )
 
