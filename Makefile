@@ -63,7 +63,7 @@ test: setup lint build ## everything that must hold; what computes runs beside w
 
 within: # the packages; what the race detector can't bear runs without it
 	$(MAKE) --no-print-directory race
-	$(GO) test -run Huge ./mpi
+	$(GO) test -run 'Huge|Nothing|UsedAgain' ./mpi ./mpi/internal/wire ./split
 	$(GO) test -run ConformanceOfProcesses ./mpi/internal/transport/sock
 	$(MAKE) --no-print-directory repeat
 

@@ -118,7 +118,7 @@ func loadRules() []rule {
 			rule{what: load + " load by bound", ours: ours, limit: 1.05, unit: times},
 			rule{what: load + " load", ours: ours, peers: fixed, limit: 1.02, unit: times})
 	}
-	return rules
+	return append(rules, rule{what: "Pareto load and Cost, by bound", ours: figure{0, "Pareto.Cost"}, limit: 1.05, unit: times})
 }
 
 // gathers are budgets 8 and 9.

@@ -124,3 +124,21 @@ func benchmark(b *testing.B, name string) {
 		})
 	}
 }
+
+// A message costs no memory where the receiver brings a buffer: ten thousand of them,
+// there and back, take what a few take.
+func TestMessageAllocatesNothing(t *testing.T) {
+	if raceEnabled {
+		t.Skip("pools forget at random under the race detector; make within runs it without")
+	}
+	for _, transport := range []string{"shm", "unix", "tcp"} {
+		t.Run(transport, func(t *testing.T) {
+			j := startJob(t, 2, "bench pingpong", true, "DLP_TRANSPORT="+transport, "COUNT=10000")
+			outcomes := j.wait(t)
+			var ns, allocs float64
+			_, err := fmt.Sscan(outcomes[0].out, &ns, &allocs)
+			require.NoError(t, err, "%s", outcomes[0].err)
+			require.Less(t, allocs, 1000.)
+		})
+	}
+}

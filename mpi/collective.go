@@ -46,7 +46,7 @@ type payload struct {
 }
 
 func encode[T any](v T) (payload, error) {
-	form, body, err := codec.Encode(v)
+	form, body, err := codec.Pack(v)
 	return payload{form, body}, err
 }
 

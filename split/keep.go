@@ -61,13 +61,18 @@ func (k *keeper) append(rank int, indices []int, results []byte) error {
 	return nil
 }
 
-// close ends the keeping. It blocks until the disk has everything.
-func (k *keeper) close() error {
+// close ends the keeping. Unless all items are done it blocks until the disk has
+// what is: only then will somebody go on from there.
+func (k *keeper) close(complete bool) error {
 	if k == nil {
 		return nil
 	}
 	k.once.Do(func() {
-		if err := k.j.Close(); err != nil {
+		end := k.j.Close
+		if complete {
+			end = k.j.Leave
+		}
+		if err := end(); err != nil {
 			k.err = fmt.Errorf("the journal: %w", err)
 		}
 	})

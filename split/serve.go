@@ -155,7 +155,14 @@ func (s *server) done() {
 	if s.shared != nil {
 		s.shared.Free()
 	}
-	_ = s.keep.close() // result returns its error
+	_ = s.closeJournal() // result returns its error
+}
+
+func (s *server) closeJournal() error {
+	s.mu.Lock()
+	complete := s.m.complete
+	s.mu.Unlock()
+	return s.keep.close(complete)
 }
 
 // stop is called when the caller's ctx has ended.
@@ -354,7 +361,7 @@ func (s *server) consumed(k, needed int) {
 // result waits for the end of the loop on all ranks and returns how it ended.
 func (s *server) result() error {
 	<-s.over
-	err := s.keep.close()
+	err := s.closeJournal()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.m.err == nil && err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"flag"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -22,12 +23,16 @@ func loads(fs *flag.FlagSet) func(context.Context, *mpi.Comm) error {
 	return func(ctx context.Context, world *mpi.Comm) error {
 		for _, l := range shapes() {
 			lengths := l.lengths(*each*world.Size(), *mean)
+			ways := map[string]split.Option{"Cost": split.Cost(func(i int) float64 { return float64(lengths[i]) })}
 			for p := split.Adaptive; p <= split.Factoring; p++ {
-				figure, err := sleepThrough(ctx, world, lengths, p)
+				ways[p.String()] = split.Policy(p)
+			}
+			for _, way := range slices.Sorted(maps.Keys(ways)) {
+				figure, err := sleepThrough(ctx, world, lengths, ways[way])
 				if err != nil {
 					return err
 				}
-				show(world, l.name+"."+p.String(), figure)
+				show(world, l.name+"."+way, figure)
 			}
 		}
 		return nil
@@ -72,10 +77,10 @@ func (s shape) lengths(n int, mean time.Duration) []time.Duration {
 	return lengths
 }
 
-func sleepThrough(ctx context.Context, c *mpi.Comm, lengths []time.Duration, p split.Chunking) (float64, error) {
+func sleepThrough(ctx context.Context, c *mpi.Comm, lengths []time.Duration, way split.Option) (float64, error) {
 	var slept []time.Duration
 	took, err := timed(ctx, c, func() error {
-		loop := split.Managed(ctx, c, len(lengths), split.Policy(p))
+		loop := split.Managed(ctx, c, len(lengths), way)
 		for i := range loop.All() {
 			start := time.Now()
 			sleep(lengths[i])

@@ -21,15 +21,16 @@ func BenchmarkEncodeRecord(b *testing.B) {
 }
 
 func BenchmarkRoundTrip(b *testing.B) {
-	b.Run("record", func(b *testing.B) { roundTrips(b, small{"word", 3, 0.5}) })
-	b.Run("int", func(b *testing.B) { roundTrips(b, 3) })
-	b.Run("floats", func(b *testing.B) { roundTrips(b, make([]float64, 1<<17)) })
+	b.Run("record", func(b *testing.B) { roundTrips(b, small{"word", 3, 0.5}, Encode) })
+	b.Run("packed record", func(b *testing.B) { roundTrips(b, small{"word", 3, 0.5}, Pack) })
+	b.Run("int", func(b *testing.B) { roundTrips(b, 3, Encode) })
+	b.Run("floats", func(b *testing.B) { roundTrips(b, make([]float64, 1<<17), Encode) })
 }
 
-func roundTrips[T any](b *testing.B, v T) {
+func roundTrips[T any](b *testing.B, v T, encode func(T) (Form, []byte, error)) {
 	b.ReportAllocs()
 	for b.Loop() {
-		form, body, err := Encode(v)
+		form, body, err := encode(v)
 		if err == nil {
 			_, err = Decode[T](form, body)
 		}

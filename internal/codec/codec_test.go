@@ -59,6 +59,17 @@ func roundTrip[T any](t *testing.T, name string, v, want T, form Form) {
 		require.NoError(t, err)
 		require.Equal(t, want, got)
 
+		f, body, err = Pack(v)
+		require.NoError(t, err)
+		if form == Gob && planFor[T]().walk != nil {
+			require.Equal(t, Plain, f)
+		} else {
+			require.Equal(t, form, f)
+		}
+		got, err = Decode[T](f, bytes.Clone(body))
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+
 		got, err = Clone(v)
 		require.NoError(t, err)
 		require.Equal(t, want, got)
@@ -232,15 +243,25 @@ func TestDecodeErrors(t *testing.T) {
 	_, err := Decode[record](Fault, []byte("rank 3: no such file"))
 	require.EqualError(t, err, "rank 3: no such file")
 
-	form, body, err := Encode(record{Name: "abc"})
-	require.NoError(t, err)
-	for _, n := range []int{0, 1, len(body) / 2, len(body) - 1} {
-		_, err = Decode[record](form, body[:n])
-		require.ErrorContains(t, err, "decoding codec.record: ")
-		require.NotErrorIs(t, err, io.EOF)
+	for _, encode := range []func(record) (Form, []byte, error){Encode[record], Pack[record]} {
+		form, body, err := encode(record{Name: "abc"})
+		require.NoError(t, err)
+		for _, n := range []int{0, 1, 8, len(body) / 2, len(body) - 1} {
+			_, err = Decode[record](form, body[:n])
+			require.ErrorContains(t, err, "decoding codec.record: ")
+			require.NotErrorIs(t, err, io.EOF)
+		}
+		_, err = Decode[record](form, append(bytes.Clone(body), 0))
+		require.EqualError(t, err, "decoding codec.record: 1 bytes too many")
 	}
-	_, err = Decode[record](form, append(bytes.Clone(body), 0))
-	require.EqualError(t, err, "decoding codec.record: 1 bytes too many")
+	_, body, err := Pack(record{Name: "abc"})
+	require.NoError(t, err)
+	_, err = Decode[point](Plain, body)
+	require.ErrorContains(t, err, "decoding codec.point: it was encoded from other fields or kinds")
+	_, err = Decode[[]int32](Plain, body)
+	require.ErrorContains(t, err, "decoding []int32: ")
+	_, err = Decode[map[string]int](Plain, body)
+	require.ErrorContains(t, err, "decoding map[string]int: ")
 	_, err = Decode[record](Raw, body)
 	require.ErrorContains(t, err, "decoding codec.record: raw bytes")
 	_, err = Decode[record](Nil, nil)

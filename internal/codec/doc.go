@@ -12,8 +12,9 @@
 // reading. At the top, nil stays nil and empty stays empty.
 //
 // In streams plain types go without gob: numbers, bools, strings, and arrays,
-// slices and structs of such. Both ends have the same type there. A single value
-// goes as gob, since its receiver may have another type that gob can decode into.
+// slices and structs of such. Both ends have the same type there, and so have the
+// ranks of a collective operation ([Pack]). Another single value goes as gob, since
+// its receiver may have another type that gob can decode into.
 // But numbers, bools, strings and slices of numbers take a shorter way: their
 // memory is the message, in little-endian order and with 64-bit ints. On
 // machines whose memory looks different they travel as gob, and a message that

@@ -39,6 +39,7 @@ func FuzzDecode(f *testing.F) {
 		func() (Form, []byte, error) { return Encode([]any{1, "x", record{}}) },
 		func() (Form, []byte, error) { return Encode([]float64{1, 2}) },
 		func() (Form, []byte, error) { return Encode((*record)(nil)) },
+		func() (Form, []byte, error) { return Pack(record{Name: "r", Tags: []string{"x"}}) },
 	} {
 		form, body, err := encode()
 		if err != nil {
@@ -54,6 +55,8 @@ func FuzzDecode(f *testing.F) {
 		again[map[string]int](t, Form(form), body)
 		again[string](t, Form(form), body)
 		again[bool](t, Form(form), body)
+		again[record](t, Form(form), body)
+		again[[][]record](t, Form(form), body)
 	})
 }
 
@@ -63,12 +66,14 @@ func again[T any](t *testing.T, form Form, body []byte) {
 	if err != nil {
 		return
 	}
-	form, body, err = Encode(v)
-	if err != nil {
-		return // a nil element, say, which gob decodes but does not encode
-	}
-	if _, err := Decode[T](form, body); err != nil {
-		t.Fatalf("%v: second journey: %v", reflect.TypeFor[T](), err)
+	for _, encode := range []func(T) (Form, []byte, error){Encode[T], Pack[T]} {
+		form, body, err = encode(v)
+		if err != nil {
+			return // a nil element, say, which gob decodes but does not encode
+		}
+		if _, err := Decode[T](form, body); err != nil {
+			t.Fatalf("%v: second journey: %v", reflect.TypeFor[T](), err)
+		}
 	}
 }
 

@@ -19,6 +19,7 @@ const (
 	Nil               // nothing: a nil slice, map, pointer or interface
 	Fault             // no value: the text of an error at the sender
 	Bulk              // no value: what ranks agree on before a large one goes another way
+	Plain             // a stream of one value of a plain type
 )
 
 func (f Form) String() string {
@@ -33,6 +34,8 @@ func (f Form) String() string {
 		return "fault"
 	case Bulk:
 		return "bulk"
+	case Plain:
+		return "plain"
 	}
 	return fmt.Sprintf("form(%d)", uint8(f))
 }
@@ -63,6 +66,18 @@ func Encode[T any](v T) (Form, []byte, error) {
 	return Gob, buf.Bytes(), nil
 }
 
+// Pack is [Encode] for those who decode into a T as well, as the ranks of a
+// collective operation do: values of plain types go without gob.
+func Pack[T any](v T) (Form, []byte, error) {
+	p := planFor[T]()
+	if p.err != nil || p.shape != asGob || p.walk == nil || p.nilable && isNil(&v) {
+		return Encode(v)
+	}
+	w := Writer[T]{plan: p}
+	err := w.Append(v)
+	return Plain, w.buf, err
+}
+
 // Decode returns the value that the bytes are, and owns them from now on: a
 // string or a slice of numbers may be a view of body. Elements of more than one
 // byte are copied if body does not start at a multiple of their size.
@@ -84,6 +99,8 @@ func Decode[T any](f Form, body []byte) (v T, err error) {
 		return v, nil
 	case Fault:
 		return v, errors.New(string(body))
+	case Plain:
+		return decodePlain[T](p, body)
 	}
 	return v, decodeError[T](fmt.Errorf("unknown %v", f))
 }
@@ -167,6 +184,20 @@ func decodeGob[T any](p *plan, body []byte) (v T, err error) {
 		return *new(T), decodeError[T](fmt.Errorf("%d bytes too many", src.Len()))
 	}
 	restoreEmpty(&v, p)
+	return v, nil
+}
+
+func decodePlain[T any](p *plan, body []byte) (v T, err error) {
+	if p.walk == nil || p.shape != asGob || len(body) == 0 {
+		return v, decodeError[T](fmt.Errorf("%d bytes of a plain value", len(body)))
+	}
+	r := Reader[T]{plan: p, src: body}
+	if v, err = r.Next(); err != nil {
+		return v, err
+	}
+	if len(r.src) > 0 {
+		return *new(T), decodeError[T](fmt.Errorf("%d bytes too many", len(r.src)))
+	}
 	return v, nil
 }
 

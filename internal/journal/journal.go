@@ -151,7 +151,13 @@ func (j *Journal) sync() {
 
 // Close has the disk keep all that was appended, and closes the file. It returns
 // the first error that the journal has met. A second call returns the same.
-func (j *Journal) Close() error {
+func (j *Journal) Close() error { return j.close(true) }
+
+// Leave is Close for a job that is done: it does not wait for the disk, which the
+// system will tell in its own time.
+func (j *Journal) Leave() error { return j.close(false) }
+
+func (j *Journal) close(wait bool) error {
 	j.disk <- struct{}{}
 	defer func() { <-j.disk }()
 	j.mu.Lock()
@@ -163,7 +169,7 @@ func (j *Journal) Close() error {
 	if j.timer != nil {
 		j.timer.Stop()
 	}
-	if j.dirty {
+	if j.dirty && wait {
 		j.failed = errors.Join(j.failed, j.f.Sync())
 	}
 	j.failed = errors.Join(j.failed, j.f.Close())

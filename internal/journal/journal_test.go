@@ -344,6 +344,26 @@ func TestSync(t *testing.T) {
 	})
 }
 
+// A job that is done does not wait for the disk.
+func TestLeave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		syncs := 0
+		m := &memory{room: 1 << 20, sync: func() error { syncs++; return nil }}
+		j, _, err := open(m, job, run, nil)
+		require.NoError(t, err)
+		require.NoError(t, j.Append(batchOf(1)))
+		require.NoError(t, j.Leave())
+		require.NoError(t, j.Close())
+		require.ErrorIs(t, j.Append(batchOf(1)), errClosed)
+		time.Sleep(10 * syncDelay)
+		require.Equal(t, 1, syncs)
+		_, got, torn, err := reopened(m.data)
+		require.NoError(t, err)
+		require.Zero(t, torn)
+		require.Equal(t, []Batch{batchOf(1)}, got)
+	})
+}
+
 // While the disk takes its time, others append. What it says is the next Append's
 // error, and Close's.
 func TestSlowDisk(t *testing.T) {

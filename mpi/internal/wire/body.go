@@ -5,21 +5,27 @@ import (
 	"sync"
 )
 
-// Bodies of some sizes, powers of two, are used again: a gigabyte that comes in
-// pieces of a mebibyte would otherwise leave another gigabyte for the garbage
-// collector.
-const (
-	minPooled = 12 // 4 KiB, as a power of two
-	maxPooled = 22 // 4 MiB
-)
+// Bodies are used again, where they are given back: a gigabyte that comes in pieces
+// of a mebibyte would otherwise leave another gigabyte for the garbage collector.
+// Those that are about as long are kept together, as those that come one after the
+// other mostly are.
+const maxPooled = 4 << 20
 
-var bodies [maxPooled + 1]sync.Pool // of *[]byte, by the power of two
+var (
+	bodies  [23]sync.Pool // of *[]byte, by the binary digits of the capacity
+	headers sync.Pool     // of *[]byte that are nil: where a body may be put
+)
 
 // NewBody returns n bytes for a body, with any content.
 func NewBody(n int) []byte {
-	if class, ok := pooled(n); ok {
-		if b, ok := bodies[class].Get().(*[]byte); ok {
-			return *b
+	if n > 0 && n <= maxPooled {
+		if h, ok := bodies[bits.Len(uint(n))-1].Get().(*[]byte); ok {
+			b := *h
+			*h = nil
+			headers.Put(h)
+			if n <= cap(b) {
+				return b[:n]
+			}
 		}
 	}
 	return make([]byte, n)
@@ -27,13 +33,14 @@ func NewBody(n int) []byte {
 
 // FreeBody gives a body back that nobody uses any more.
 func FreeBody(b []byte) {
-	if class, ok := pooled(len(b)); ok && cap(b) == len(b) {
-		bodies[class].Put(&b)
+	n := cap(b)
+	if n == 0 || n > maxPooled {
+		return
 	}
-}
-
-// pooled says whether bodies of n bytes are used again.
-func pooled(n int) (class int, ok bool) {
-	class = bits.TrailingZeros(uint(n))
-	return class, n == 1<<class && minPooled <= class && class <= maxPooled
+	h, ok := headers.Get().(*[]byte)
+	if !ok {
+		h = new([]byte)
+	}
+	*h = b[:n]
+	bodies[bits.Len(uint(n))-1].Put(h)
 }

@@ -25,10 +25,15 @@ func (t *Transport) Recv(ctx context.Context) (wire.Message, error) {
 			return t.inbox.Recv(ctx) // an error that waits there counts
 		case t.fallAsleep():
 			t.missed++
-			defer t.wakeUp()
-			return t.inbox.Recv(ctx)
+			return t.sleep(ctx)
 		}
 	}
+}
+
+// sleep is Recv without looking.
+func (t *Transport) sleep(ctx context.Context) (wire.Message, error) {
+	defer t.wakeUp()
+	return t.inbox.Recv(ctx)
 }
 
 // lookOn looks for longer than Poll, and lets others run in between.

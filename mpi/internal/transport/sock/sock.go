@@ -67,7 +67,9 @@ type peer struct {
 	turn chan struct{} // holds a token; whoever has it may send
 	link *link         // nil before first use; changed with the token in hand
 	dead error
-	buf  []byte // header, note, and a small body
+	buf  []byte      // header, note, and a small body
+	bufs net.Buffers // what is to be written of buf and a large body
+	room [2][]byte   // for bufs
 
 	heard pulse
 

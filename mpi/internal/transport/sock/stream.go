@@ -38,26 +38,31 @@ func (t *Transport) readStream(l *link) error {
 // small bodies are copied behind their header: one write, no vector.
 const small = 16 << 10
 
+// frame makes p.bufs those of m.
+func (p *peer) frame(m *wire.Message) {
+	p.buf = wire.AppendHeader(p.buf[:0], m)
+	p.bufs = p.room[:1]
+	if len(m.Body) <= small {
+		p.buf = append(p.buf, m.Body...)
+	} else {
+		p.bufs = append(p.bufs, m.Body)
+	}
+	p.bufs[0] = p.buf
+}
+
 // write writes one frame to the socket and gives the turn back. If ctx ends in the middle, the
 // rest is copied and written in the background, so that the stream stays whole
 // and m.Body is the caller's again.
 func (t *Transport) write(ctx context.Context, p *peer, m *wire.Message) error {
 	t.inbox.Block()
 	defer t.inbox.Unblock()
-	p.buf = wire.AppendHeader(p.buf[:0], m)
-	bufs := net.Buffers{p.buf}
-	if len(m.Body) <= small {
-		p.buf = append(p.buf, m.Body...)
-		bufs[0] = p.buf
-	} else {
-		bufs = append(bufs, m.Body)
-	}
+	p.frame(m)
 	if _, ok := p.link.conn.(*tls.Conn); ok {
-		return t.writeApart(ctx, p, slices.Concat(bufs...))
+		return t.writeApart(ctx, p, slices.Concat(p.bufs...))
 	}
 	p.watch(ctx)
 	for {
-		err := writeAll(p.link.conn, &bufs)
+		err := p.writeAll()
 		switch {
 		case err == nil:
 			p.turn <- struct{}{}
@@ -69,7 +74,7 @@ func (t *Transport) write(ctx context.Context, p *peer, m *wire.Message) error {
 		}
 		p.link.conn.SetWriteDeadline(time.Time{}) // it may have been meant for the Send before this one
 		if ctx.Err() != nil {
-			rest := slices.Concat(bufs...)
+			rest := slices.Concat(p.bufs...)
 			go p.finish(rest)
 			return context.Cause(ctx)
 		}
@@ -132,13 +137,13 @@ func (p *peer) finish(rest []byte) {
 	}
 }
 
-// writeAll writes all of bufs, by a plain Write where there is only one.
-func writeAll(conn net.Conn, bufs *net.Buffers) error {
-	if len(*bufs) == 1 {
-		n, err := conn.Write((*bufs)[0])
-		(*bufs)[0] = (*bufs)[0][n:]
+// writeAll writes all of p.bufs, by a plain Write where there is only one.
+func (p *peer) writeAll() error {
+	if len(p.bufs) == 1 {
+		n, err := p.link.conn.Write(p.bufs[0])
+		p.bufs[0] = p.bufs[0][n:]
 		return err
 	}
-	_, err := bufs.WriteTo(conn)
+	_, err := p.bufs.WriteTo(p.link.conn)
 	return err
 }
