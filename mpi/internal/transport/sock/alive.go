@@ -22,7 +22,7 @@ type pulse struct {
 	listening atomic.Int32 // links whose reader waits for more
 }
 
-// An ear is what a link is read through.
+// An ear is what a link over a network is read through.
 type ear struct {
 	io.Reader
 	heard *pulse
@@ -60,15 +60,15 @@ func (t *Transport) keepAlive() {
 	}
 }
 
-// beat gives all peers a sign of life by the sockets that carry frames, and breaks with
-// those who have given none. Where memory does, both ends are on one host.
+// beat gives all peers a sign of life by the connections that go over a network, and
+// breaks with those who have given none. Where one does not, both ends are on one host.
 func (t *Transport) beat() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, p := range t.peers {
 		switch {
-		case p.streams == 0 || p.streams < p.readers:
-		case p.heard.beat(p.streams):
+		case p.far == 0 || p.far < p.readers:
+		case p.heard.beat(p.far):
 			t.breakOff(p, fmt.Errorf("nothing has come from it for %v, not even a sign of life: the network in between lets nothing through", silentBeats*t.cfg.Heartbeat), 0)
 		default:
 			t.sign(p)

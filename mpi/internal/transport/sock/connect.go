@@ -78,8 +78,8 @@ func (t *Transport) keepLocked(l *link) bool {
 		t.shared = append(t.shared, l)
 	}
 	l.peer.readers++
-	if l.in == nil {
-		l.peer.streams++
+	if l.far {
+		l.peer.far++
 	}
 	return true
 }
@@ -110,8 +110,8 @@ func (t *Transport) ended(l *link, err error) {
 	defer t.mu.Unlock()
 	delete(t.links, l)
 	p.readers--
-	if l.in == nil {
-		p.streams--
+	if l.far {
+		p.far--
 	}
 	if err == nil {
 		p.left = true

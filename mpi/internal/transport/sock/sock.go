@@ -30,7 +30,7 @@ type Config struct {
 	Ring      int           // bytes of memory to share each way with a rank of this host, see RingSize; 0: none
 	Insist    bool          // on that memory: messages do not go over a unix socket where it can't be shared
 	Spin      bool          // each rank of this host has a processor to itself
-	Heartbeat time.Duration // between two signs of life on a socket that carries frames; 0: none
+	Heartbeat time.Duration // between two signs of life on a TCP connection; 0: none
 	Refused   func(error)   // told of strangers; may be nil
 }
 
@@ -78,7 +78,7 @@ type peer struct {
 
 	// The rest is guarded by Transport.mu.
 	readers  int   // links that are read
-	streams  int   // those of them whose frames go over the socket
+	far      int   // those of them that go over a network
 	left     bool  // it has said goodbye
 	broken   error // why one of them ended without
 	reported bool  // Recv has been told

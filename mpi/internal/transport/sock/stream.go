@@ -15,7 +15,11 @@ import (
 // readStream brings in what comes by the socket of l. It returns nil after a
 // goodbye.
 func (t *Transport) readStream(l *link) error {
-	r := wire.NewReader(ear{l.conn, &l.peer.heard}, wire.MaxBody)
+	src := io.Reader(l.conn)
+	if l.far {
+		src = ear{l.conn, &l.peer.heard}
+	}
+	r := wire.NewReader(src, wire.MaxBody)
 	for {
 		m, err := r.Read()
 		switch {
