@@ -16,7 +16,7 @@ QUICK = $$($(GO) list ./... | grep -v /e2e$$)
 # Tests that repeat leaves out: matrices and models, which have many rounds of
 # their own, and what moves hundreds of megabytes.
 HEAVY := huge|both_send|cancelled_Send|full_inbox|unblocks_Send
-ONCE  := Collectives|LeavesAfterTheLast|JobGoesOnWithout|TestDrop$$|RecvInto|MissingRanks|TestLarge|OverEveryTransport|TestTransports|ManagerModel|TestSlice$$|TestStream$$|TestStreamLeft|TestDict$$|TestIndexed$$|Huge|Stubborn|DeathOfARank|SelfSend|OrderOfMessages|ManyGoroutines|InitTwice|ThatFinalizes|WithMembers|FlippedBit|Sealed|StoreAborts|NamesThatLead|ConformanceOfProcesses|NoKnockIsLost|TestKilled|WhoSharesMemory|InsistOnMemory|Conformance/shm_spinning|Conformance/shm/to_oneself|Conformance/(unix|tcp|shm)/($(HEAVY))|Conformance/($(HEAVY))
+ONCE  := Collectives|LeavesAfterTheLast|JobGoesOnWithout|TestDrop$$|RecvInto|MissingRanks|TestLarge|OverEveryTransport|TestTransports|ManagerModel|TestSlice$$|TestStream$$|TestStreamLeft|TestDict$$|TestIndexed$$|Huge|Stubborn|DeathOfARank|SelfSend|OrderOfMessages|ManyGoroutines|InitTwice|ThatFinalizes|WithMembers|FlippedBit|Sealed|StoreAborts|NamesThatLead|ConformanceOfProcesses|NoKnockIsLost|TestKilled|WhoSharesMemory|InsistOnMemory|BlackHole|BrokenNetwork|SlowNetwork|IdleNetwork|SlowReader|Conformance/shm_spinning|Conformance/shm/to_oneself|Conformance/(unix|tcp|shm)/($(HEAVY))|Conformance/($(HEAVY))
 
 # The compiler of the MPI to build against, and how it is asked: Open MPI's way,
 # then MPICH's, whose answer begins with the compiler's name.
@@ -94,8 +94,9 @@ repeat: ## the concurrent tests COUNT times, under the race detector
 e2e: ## the programs under real launchers; names what it could not run
 	$(call named,-parallel $(WAITING) -skip '^TestMPI' ./e2e)
 
-soak: ## kill ranks of SOAK jobs at random moments, and look at what comes out of each
+soak: ## kill ranks of SOAK jobs, break the networks of as many, at random moments; look at what comes of each
 	DLP_SOAK=$(or $(SOAK),500) $(GO) test -count=1 -timeout 30m -run '^TestRandomKiller$$' -v ./e2e | grep -E '^(random|--- |ok|FAIL)'
+	DLP_SOAK=$(or $(SOAK),100) $(GO) test -count=1 -timeout 30m -parallel $(WAITING) -run '^TestRandomNetwork$$' -v ./e2e | grep -E '^(random|--- |ok|FAIL)'
 
 test-mpi: ## the same over real MPI, the quick of it MPI_COUNT times
 	@if test -n "$(MPICC)"; then $(MAKE) --no-print-directory real-mpi; \

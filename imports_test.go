@@ -20,6 +20,7 @@ const module = "github.com/dlprun/dlp/"
 var allowed = map[string][]string{
 	"internal/codec":                       {},
 	"internal/journal":                     {},
+	"internal/proxytest":                   {},
 	"mpi/internal/library":                 {},
 	"mpi/internal/wire":                    {},
 	"mpi/internal/auth":                    {},

@@ -56,6 +56,7 @@ var (
 	_ func(context.Context) (*mpi.Comm, error)                                                   = mpi.Init
 	_ func(context.Context, launch.Job) (*mpi.Comm, error)                                       = mpi.InitJob
 	_ func(*mpi.Comm, context.Context) error                                                     = (*mpi.Comm).Finalize
+	_ func(*launch.Session) string                                                               = (*launch.Session).Silence
 	_ func(*mpi.Comm, int, string)                                                               = (*mpi.Comm).Abort
 	_ func(*mpi.Comm) string                                                                     = (*mpi.Comm).Backend
 	_ func(*mpi.Comm)                                                                            = (*mpi.Comm).Stop

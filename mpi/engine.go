@@ -41,6 +41,7 @@ type engine struct {
 	turn    chan struct{}   // holds a token while a group is made
 
 	goesOn   bool        // without ranks that are lost
+	severed  atomic.Bool // and this is one of them: it has lost rank 0, which the hub has not
 	losses   []*loss     // by rank; guarded by mu
 	bereaved atomic.Bool // one of them is known to all calls
 }
@@ -416,6 +417,7 @@ func (e *engine) peerGone(ctx context.Context, gone *transport.PeerError) {
 	case <-e.dead:
 	case <-ctx.Done():
 	case <-time.After(verdictTime):
+		e.severed.Store(e.goesOn)
 	}
 	e.fail(&RankError{Rank: gone.Rank, Host: e.host(gone.Rank), Err: gone.Err})
 }

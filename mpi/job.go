@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -140,11 +141,23 @@ func (j *job) watchHub(e *engine) {
 		return
 	}
 	gone := &RankError{Rank: -1, Err: launch.ErrHubGone}
-	if j.rootHub {
+	silence := j.session.Silence()
+	switch {
+	case j.rootHub && silence != "":
+		gone = &RankError{Rank: 0, Host: j.host(0), Err: errors.New(silence)}
+		j.told.Store(e.rank > j.firstOn(j.hostID(e.rank))) // others may hear it well
+	case j.rootHub:
 		gone = &RankError{Rank: 0, Host: j.host(0), Err: errors.New(launch.Vanished)}
 		j.told.Store(e.rank > 1) // rank 1 says it for all
+	case silence != "":
+		gone.Err = fmt.Errorf("%w: %s", gone.Err, silence)
 	}
 	e.fail(gone)
+}
+
+// firstOn returns the lowest rank of a host, but for rank 0.
+func (j *job) firstOn(hostID string) int {
+	return 1 + slices.IndexFunc(j.peers[1:], func(p launch.Peer) bool { return p.HostID == hostID })
 }
 
 // shareProcessors gives this rank its part of the processors that it shares with
@@ -186,8 +199,10 @@ func (c *Comm) finalize(ctx context.Context, site string) error {
 	}
 	status := 0
 	if err != nil {
-		c.job.tell(1, trimPrefix(err), false)
 		status = 1
+	}
+	if err != nil && !c.engine.severed.Load() {
+		c.job.tell(1, trimPrefix(err), false)
 	}
 	if c.job.backend == "single" {
 		joined.Store(false) // nothing is used up: tests of programs may call Main again

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"sync"
+	"syscall"
 
 	"github.com/dlprun/dlp/mpi/internal/shm"
 	"github.com/dlprun/dlp/mpi/internal/transport/sock"
@@ -80,7 +82,21 @@ func (j *job) transport(found launch.Job, listeners []net.Listener) (*sock.Trans
 	return sock.New(sock.Config{
 		Rank: found.Rank, Secret: j.session.Secret(), Build: found.Build, TLS: found.TLS, Peers: addrs, Listeners: listeners,
 		Ring: j.ringSize(found), Insist: insist, Spin: j.sharing(found.Rank) <= runtime.NumCPU(),
+		Heartbeat: found.Heartbeat, Refused: j.shortOf(found.Rank),
 	}), nil
+}
+
+// shortOf returns what is told of connections that rank has dropped: that it could not
+// take them shows the user once, since others know only that it did not.
+func (j *job) shortOf(rank int) func(error) {
+	var once sync.Once
+	return func(err error) {
+		if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+			once.Do(func() {
+				fmt.Fprintf(os.Stderr, "dlp: rank %d%s can't let other ranks in: %v (ulimit -n)\n", rank, in(j.host(rank)), err)
+			})
+		}
+	}
 }
 
 // ringSize is how much memory this rank shares with each other one of its host.

@@ -78,7 +78,7 @@ func (c *Comm) endWith(err error, status int) {
 	if status > 128 && c.job.library != nil {
 		os.Exit(status) // by a signal of mpiexec, mostly, because of what another rank has said
 	}
-	c.job.end(c.engine.rank, status, trimPrefix(err), false)
+	c.end(status, trimPrefix(err))
 }
 
 // meet waits a little for the other ranks, which return with the same error: none
@@ -104,7 +104,7 @@ func (c *Comm) endAfterFailure(cancel context.CancelCauseFunc, returned <-chan s
 	cancel(err)
 	select {
 	case <-time.After(failGrace):
-		c.job.end(c.engine.rank, 1, trimPrefix(err), false)
+		c.end(1, trimPrefix(err))
 	case <-returned:
 	}
 }
@@ -138,6 +138,15 @@ func stackOf(err error) []byte {
 		return s.StackTrace()
 	}
 	return nil
+}
+
+// end ends this process with status, and with it the job, unless that can do without
+// this rank, which can do no more.
+func (c *Comm) end(status int, reason string) {
+	if c.engine.severed.Load() {
+		c.Resign(status, reason)
+	}
+	c.job.end(c.engine.rank, status, reason, false)
 }
 
 // end ends this process with status, and with it the job. The reason is shown

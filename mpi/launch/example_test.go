@@ -240,6 +240,19 @@ func ExampleSession_Gone() {
 	// Output: over
 }
 
+func ExampleSession_Silence() {
+	twoRanks(func(ctx context.Context, rank int, s *launch.Session, _ []launch.Peer) {
+		if err := s.Finalize(ctx); err != nil {
+			log.Fatal(err)
+		}
+		<-s.Gone()
+		if rank == 0 {
+			fmt.Printf("%q\n", s.Silence()) // it is over because the job is
+		}
+	})
+	// Output: ""
+}
+
 func ExampleSession_Close() {
 	twoRanks(func(ctx context.Context, rank int, s *launch.Session, _ []launch.Peer) {
 		if err := s.Finalize(ctx); err != nil {

@@ -450,7 +450,7 @@ func (h *Hub) lost(m *member) {
 	}
 	e := Event{Kind: Lost, Rank: m.rank, Host: m.peer.Host, Pid: m.peer.Pid, Reason: Vanished, GoesOn: goesOn}
 	if m.heard.silent() {
-		e.Reason = fmt.Sprintf("nothing was heard of it for %v: it is stopped, or its host is down or cut off", silentBeats*h.cfg.Heartbeat)
+		e.Reason = silence(h.cfg.Heartbeat)
 	}
 	h.event(e)
 	if down {

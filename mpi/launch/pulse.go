@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"fmt"
 	"sync/atomic"
 	"time"
 )
@@ -26,6 +27,11 @@ func (p *pulse) beat() bool { return p.beats.Add(1) > silentBeats }
 
 // silent reports whether the other end counts as lost.
 func (p *pulse) silent() bool { return p.beats.Load() > silentBeats }
+
+// silence is the cause where an end of a session counts as lost, at that heartbeat.
+func silence(beat time.Duration) string {
+	return fmt.Sprintf("nothing was heard of it for %v: it is stopped, or its host is down or cut off", silentBeats*beat)
+}
 
 // every calls f at each interval until done is closed.
 func every(interval time.Duration, done <-chan struct{}, f func()) {

@@ -25,6 +25,7 @@ type Session struct {
 	conn   net.Conn
 	r      *wire.Reader
 	heard  pulse
+	beat   time.Duration
 	send   sync.Mutex
 
 	table  chan roll       // what Register waits for
@@ -86,12 +87,12 @@ func Join(ctx context.Context, job Job, hub *Hub) (*Session, error) {
 
 func newSession(conn net.Conn, job Job, secret Secret) *Session {
 	s := &Session{
-		rank: job.Rank, secret: secret, conn: conn, r: wire.NewReader(conn, maxControl),
+		rank: job.Rank, secret: secret, conn: conn, r: wire.NewReader(conn, maxControl), beat: cmp.Or(job.Heartbeat, DefaultHeartbeat),
 		table: make(chan roll, 1), early: make(chan Down, 1), down: make(chan func(Down), 1),
 		ack: make(chan struct{}), end: make(chan struct{}), gone: make(chan struct{}), quit: make(chan struct{}),
 	}
 	go s.listen()
-	go every(cmp.Or(job.Heartbeat, DefaultHeartbeat), s.gone, s.heartbeat)
+	go every(s.beat, s.gone, s.heartbeat)
 	return s
 }
 
@@ -309,6 +310,15 @@ func (s *Session) Finalize(ctx context.Context) error {
 
 // Gone is closed when the session is over, whoever ended it.
 func (s *Session) Gone() <-chan struct{} { return s.gone }
+
+// Silence is why the session is over where the hub had given no sign of life for long,
+// "" if it is not, or for another reason.
+func (s *Session) Silence() string {
+	if !s.heard.silent() {
+		return ""
+	}
+	return silence(s.beat)
+}
 
 // Ended reports whether the job has ended in order.
 func (s *Session) Ended() bool {

@@ -2,13 +2,15 @@
 //
 //	faulty OPERATION KIND RANK
 //
-// OPERATION is barrier, gather, large, managed or map; KIND is kill, exit0, exit3,
-// error or panic.
+// OPERATION is barrier, gather, large, send (all others to the last rank), recv (from
+// it), managed or map; KIND is kill, exit0, exit3, error, panic, or say: that it is time
+// for somebody else to.
 package main
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strconv"
 	"syscall"
@@ -26,10 +28,13 @@ func main() {
 		mine := strconv.Itoa(world.Rank()) == os.Args[3]
 		count := 0
 		deed := func() error {
-			if count++; mine && count > rounds {
+			if count++; mine && count == rounds+1 {
 				return misbehave(os.Args[2])
 			}
 			return nil
+		}
+		if err := world.Barrier(ctx); err != nil { // so that all take part by then
+			return err
 		}
 		switch os.Args[1] {
 		case "barrier":
@@ -47,6 +52,8 @@ func main() {
 				}
 				return err
 			})
+		case "send", "recv":
+			return repeat(deed, func() error { return stream(ctx, world, os.Args[1] == "send") })
 		case "managed":
 			loop := split.Managed(ctx, world, 100_000, split.Chunk(1))
 			for range loop.All() {
@@ -67,6 +74,30 @@ func main() {
 		}
 		return errors.New("no such operation")
 	})
+}
+
+// stream carries large bodies from all others to the last rank, or the other way.
+func stream(ctx context.Context, world *mpi.Comm, there bool) error {
+	last := world.Size() - 1
+	peers := []int{last}
+	if world.Rank() == last {
+		peers = peers[:0]
+		for r := range last {
+			peers = append(peers, r)
+		}
+	}
+	for _, peer := range peers {
+		if there == (peer == last) {
+			if err := world.Send(ctx, peer, 0, make([]byte, 4<<20)); err != nil {
+				return err
+			}
+			continue
+		}
+		if _, _, err := world.Recv(ctx, peer, 0); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func repeat(deed, operation func() error) error {
@@ -90,6 +121,9 @@ func misbehave(kind string) error {
 		os.Exit(0)
 	case "exit3":
 		os.Exit(3)
+	case "say":
+		fmt.Println("now")
+		return nil
 	case "panic":
 		panic("on purpose")
 	}

@@ -6,6 +6,7 @@
 //	selftest after KIND RANK   that rank ends in the middle of work
 //	selftest forever           all meet again and again, until something happens
 //	selftest until FILE        all meet again and again, until FILE is there
+//	selftest beside FILE       all meet and are through, but for rank 0, until FILE is there
 //
 // KIND is kill, stop (SIGSTOP), busy (for two seconds, then all is well), exit0,
 // exit3, error or panic.
@@ -51,6 +52,9 @@ func run(ctx context.Context, world *mpi.Comm) error {
 		if err := until(ctx, world, os.Args[2]); err != nil {
 			return err
 		}
+	}
+	if len(os.Args) == 3 && os.Args[1] == "beside" {
+		return beside(ctx, world, os.Args[2])
 	}
 	n := world.Size()
 	ranks, err := mpi.Allgather(ctx, world, world.Rank())
@@ -141,6 +145,18 @@ func until(ctx context.Context, world *mpi.Comm, file string) error {
 			return err
 		}
 	}
+}
+
+// beside lets the root look for the file alone.
+func beside(ctx context.Context, world *mpi.Comm, file string) error {
+	err := meet(ctx, world)
+	for err == nil && world.IsRoot() {
+		if _, absent := os.Stat(file); absent == nil {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return err
 }
 
 // misbehave ends this process, or returns the error to end it with.

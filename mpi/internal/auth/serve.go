@@ -142,15 +142,21 @@ func remote(conn net.Conn) string {
 }
 
 // cutTries is how often Once greets somebody who hangs up: a Server that a crowd
-// of strangers besets drops the wrong one at times.
-const cutTries = 5
+// of strangers besets drops the wrong one at times, and at once. Who hangs up after
+// longer than cutTime is not asked again: a network that lets nothing through looks
+// like that, when the other end has waited for Timeout as this one does.
+const (
+	cutTries = 5
+	cutTime  = Timeout / 2
+)
 
 // Once dials and greets. It does not wait for somebody to listen there. The network
 // is one of net.Dial, or TLS.
 func Once(ctx context.Context, network, address string, secret Secret, h Hello) (net.Conn, error) {
 	for try := 1; ; try++ {
+		began := time.Now()
 		conn, err := once(ctx, network, address, secret, h)
-		if !errors.Is(err, ErrCut) || try == cutTries {
+		if !errors.Is(err, ErrCut) || time.Since(began) > cutTime || try == cutTries {
 			return conn, err
 		}
 		select {

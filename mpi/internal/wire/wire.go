@@ -31,8 +31,8 @@ import (
 // Kind says what a frame is for. The zero Kind is never sent.
 type Kind uint8
 
-// The kinds of frames. The transports carry all of them alike but Bye, which
-// they keep for themselves.
+// The kinds of frames. The transports carry all of them alike but Bye and
+// Alive, which they keep for themselves.
 const (
 	User       Kind = 1 + iota // a point-to-point message
 	Collective                 // part of a collective operation
@@ -42,6 +42,7 @@ const (
 	Wake                       // to oneself: look again
 	Bye                        // the last frame of a connection that ends in order
 	Control                    // between a rank and the hub of its job
+	Alive                      // a sign of life, on a connection that may carry nothing else for long
 	kinds
 )
 

@@ -78,6 +78,9 @@ func (t *Transport) keepLocked(l *link) bool {
 		t.shared = append(t.shared, l)
 	}
 	l.peer.readers++
+	if l.far {
+		l.peer.far++
+	}
 	return true
 }
 
@@ -107,10 +110,13 @@ func (t *Transport) ended(l *link, err error) {
 	defer t.mu.Unlock()
 	delete(t.links, l)
 	p.readers--
+	if l.far {
+		p.far--
+	}
 	if err == nil {
 		p.left = true
 	} else {
-		t.breakOff(p, err)
+		t.breakOff(p, err, drainTime)
 	}
 	t.reportLocked(p)
 	close(l.gone)
@@ -120,20 +126,20 @@ func (t *Transport) ended(l *link, err error) {
 func (t *Transport) Drop(rank int, why error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.breakOff(t.peers[rank], why)
+	t.breakOff(t.peers[rank], why, drainTime)
 	t.reportLocked(t.peers[rank])
 }
 
-// breakOff notes that a link with p has ended without a goodbye, or should. Others
-// bring in what is on its way. The caller holds t.mu.
-func (t *Transport) breakOff(p *peer, why error) {
+// breakOff notes that a link with p has ended without a goodbye, or should. Those that
+// have not may bring in what is on its way for so long. The caller holds t.mu.
+func (t *Transport) breakOff(p *peer, why error, rest time.Duration) {
 	if p.broken != nil {
 		return
 	}
 	p.broken = why
 	for l := range t.links {
 		if l.peer == p {
-			l.conn.SetReadDeadline(time.Now().Add(drainTime)) // an error: it has ended already
+			l.conn.SetReadDeadline(time.Now().Add(rest)) // an error: it has ended already
 		}
 	}
 }

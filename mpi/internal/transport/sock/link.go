@@ -23,6 +23,7 @@ type link struct {
 	peer *peer
 	conn net.Conn
 	gone chan struct{} // closed when nothing more will come
+	far  bool          // over a network, which may swallow what it should carry
 
 	out    *ring.Writer // nil: frames go over conn; used with the peer's turn in hand
 	in     *ring.Frames // used with t.look held
@@ -35,7 +36,8 @@ type link struct {
 }
 
 func (t *Transport) newLink(p *peer, conn net.Conn) *link {
-	return &link{t: t, peer: p, conn: conn, gone: make(chan struct{})}
+	_, near := conn.(*net.UnixConn)
+	return &link{t: t, peer: p, conn: conn, gone: make(chan struct{}), far: !near}
 }
 
 // What a socket whose frames go through memory carries.

@@ -26,11 +26,12 @@ type Config struct {
 	Build     [16]byte
 	Peers     [][]Addr // by rank: where it listens, best first
 	Listeners []net.Listener
-	TLS       bool        // TCP connections are inside of TLS
-	Ring      int         // bytes of memory to share each way with a rank of this host, see RingSize; 0: none
-	Insist    bool        // on that memory: messages do not go over a unix socket where it can't be shared
-	Spin      bool        // each rank of this host has a processor to itself
-	Refused   func(error) // told of strangers; may be nil
+	TLS       bool          // TCP connections are inside of TLS
+	Ring      int           // bytes of memory to share each way with a rank of this host, see RingSize; 0: none
+	Insist    bool          // on that memory: messages do not go over a unix socket where it can't be shared
+	Spin      bool          // each rank of this host has a processor to itself
+	Heartbeat time.Duration // between two signs of life on a TCP connection; 0: none
+	Refused   func(error)   // told of strangers; may be nil
 }
 
 // Transport is one rank's end.
@@ -70,11 +71,14 @@ type peer struct {
 	bufs net.Buffers // what is to be written of buf and a large body
 	room [2][]byte   // for bufs
 
+	heard pulse
+
 	watched <-chan struct{} // whose end interrupts writes on a socket
 	unwatch func() bool
 
 	// The rest is guarded by Transport.mu.
 	readers  int   // links that are read
+	far      int   // those of them that go over a network
 	left     bool  // it has said goodbye
 	broken   error // why one of them ended without
 	reported bool  // Recv has been told
@@ -93,6 +97,9 @@ func New(cfg Config) *Transport {
 	for _, ln := range cfg.Listeners {
 		s := &auth.Server{Listener: ln, Secret: cfg.Secret, TLS: cfg.TLS, Admit: t.admit, Serve: t.accepted, Refused: cfg.Refused}
 		t.running.Go(s.Run)
+	}
+	if cfg.Heartbeat > 0 {
+		t.running.Go(t.keepAlive)
 	}
 	return t
 }

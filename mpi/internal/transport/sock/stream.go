@@ -15,7 +15,11 @@ import (
 // readStream brings in what comes by the socket of l. It returns nil after a
 // goodbye.
 func (t *Transport) readStream(l *link) error {
-	r := wire.NewReader(l.conn, wire.MaxBody)
+	src := io.Reader(l.conn)
+	if l.far {
+		src = ear{l.conn, &l.peer.heard}
+	}
+	r := wire.NewReader(src, wire.MaxBody)
 	for {
 		m, err := r.Read()
 		switch {
@@ -25,6 +29,8 @@ func (t *Transport) readStream(l *link) error {
 			return err
 		case m.Kind == wire.Bye:
 			return nil
+		case m.Kind == wire.Alive:
+			continue
 		}
 		m.Src = l.peer.rank
 		if err := t.inbox.Put(context.Background(), m); err != nil {
@@ -73,7 +79,7 @@ func (t *Transport) write(ctx context.Context, p *peer, m *wire.Message) error {
 		p.link.conn.SetWriteDeadline(time.Time{}) // it may have been meant for the Send before this one
 		if ctx.Err() != nil {
 			rest := slices.Concat(p.bufs...)
-			go t.finish(p, rest)
+			go p.finish(rest)
 			return context.Cause(ctx)
 		}
 	}
@@ -121,15 +127,15 @@ func timedOut(err error) bool {
 	return errors.As(err, &ne) && ne.Timeout()
 }
 
-// finish writes the rest of a Send whose ctx has ended, and gives its turn back.
-func (t *Transport) finish(p *peer, rest []byte) {
+// finish writes a sign of life, or the rest of a Send whose ctx has ended, and gives the
+// turn back.
+func (p *peer) finish(rest []byte) {
 	defer func() { p.turn <- struct{}{} }()
 	for len(rest) > 0 {
 		n, err := p.link.conn.Write(rest)
 		rest = rest[n:]
 		if err != nil && !timedOut(err) {
-			t.lose(p, err) // for the next Send
-			return
+			return // the next Send meets it too, or knows better
 		}
 		p.link.conn.SetWriteDeadline(time.Time{}) // an error: the next Write has it too
 	}
