@@ -145,11 +145,13 @@ func (e *engine) take(w *want, m *wire.Message) (bool, error) {
 
 // send delivers m to a world rank.
 func (e *engine) send(ctx context.Context, op string, dst int, m *wire.Message) error {
-	if err := e.failed(op); err != nil {
-		return err
+	if e.down.Load() {
+		return e.failed(op)
 	}
-	if err := e.needs(op, dst); err != nil {
-		return err
+	if e.bereaved.Load() {
+		if err := e.needs(op, dst); err != nil {
+			return err
+		}
 	}
 	if err := e.t.Send(ctx, dst, m); err != nil {
 		return e.broken(ctx, op, err)
@@ -157,11 +159,11 @@ func (e *engine) send(ctx context.Context, op string, dst int, m *wire.Message) 
 	return nil
 }
 
-// recv blocks until a message that fits w has come, and moves it to m. With
-// ErrTruncated m is the message that stays.
+// recv blocks until a message that fits w has come, and moves it to m, which is zero:
+// its source, form, tag and body at least. With ErrTruncated m is the message that
+// stays.
 func (e *engine) recv(ctx context.Context, w *want, m *wire.Message) error {
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	ok, err := e.atOnce(w, m)
 	if !ok && err == nil {
 		err = e.await(ctx, w, m)
@@ -171,6 +173,7 @@ func (e *engine) recv(ctx context.Context, w *want, m *wire.Message) error {
 	if e.place.Holds(w.into) {
 		e.withdraw(m)
 	}
+	e.mu.Unlock()
 	return err
 }
 
@@ -199,8 +202,9 @@ func (e *engine) atOnce(w *want, m *wire.Message) (bool, error) {
 			return false, nil
 		}
 		if p := &e.polled; p.Kind == wire.User && w.fits(p) && (w.size < 0 || len(p.Body) <= w.size) {
-			*m = *p
-			p.Body = nil
+			// What a receiver is told, and no more: to copy all of what was just
+			// written in parts holds up the processor.
+			m.Src, m.Form, m.Tag, m.Body, p.Body = p.Src, p.Form, p.Tag, p.Body, nil
 			return true, nil
 		}
 		e.file()

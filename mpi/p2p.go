@@ -86,15 +86,15 @@ func (c *Comm) send(ctx context.Context, op string, dst int, tag Tag, form codec
 		}
 	}
 	m := messages.Get().(*wire.Message)
-	*m = wire.Message{Kind: wire.User, Form: uint8(form), Tag: int32(tag), Comm: c.id, Body: data}
+	m.Form, m.Tag, m.Comm, m.Body = uint8(form), int32(tag), c.id, data
 	err := c.engine.send(ctx, op, c.world(dst), m)
 	m.Body = nil
 	messages.Put(m)
 	return err
 }
 
-// messages are those on their way into a transport, which doesn't keep them.
-var messages = sync.Pool{New: func() any { return new(wire.Message) }}
+// messages are those of users on their way into a transport, which doesn't keep them.
+var messages = sync.Pool{New: func() any { return &wire.Message{Kind: wire.User} }}
 
 // recv receives m, of at most size bytes if that is 0 or more. An m that comes with
 // an error is nobody's.

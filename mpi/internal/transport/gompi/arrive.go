@@ -30,7 +30,7 @@ func (t *Transport) take() error {
 	b := unsafe.Slice((*byte)(t.port.data), int(t.port.len))
 	p.known = true
 	if tag >= tagUser {
-		t.whole(p, &wire.Message{Kind: wire.User, Form: plainForm, Tag: int32(tag - tagUser)}, b)
+		t.user(p, int32(tag-tagUser), b)
 		return nil
 	}
 	if tag == tagWhole {
@@ -65,6 +65,17 @@ func (t *Transport) take() error {
 		return t.forget(p.begun[id])
 	}
 	return nil
+}
+
+// user delivers a plain message of a user. It is written where it goes.
+func (t *Transport) user(p *peer, tag int32, body []byte) {
+	var own wire.Message
+	m := &own
+	if len(p.coming) == 0 {
+		m = t.arrived.blank(m)
+	}
+	m.Kind, m.Form, m.Tag, m.Comm, m.Seq, m.Note = wire.User, plainForm, tag, 0, 0, ""
+	t.whole(p, m, body)
 }
 
 // whole delivers m, which p has sent in one letter, with a copy of body.

@@ -24,9 +24,10 @@ type lodging struct {
 // PollInto is Poll with a place for a body; see transport.Placer.
 func (t *Transport) PollInto(p transport.Place, m *wire.Message) bool {
 	t.lock()
-	defer t.unlock()
 	t.place = lodging{Place: p, free: true}
-	return t.pollOnce(m)
+	ok := t.pollOnce(m)
+	t.unlock()
+	return ok
 }
 
 // memory returns n bytes for the body of m, which p is sending: the place that was

@@ -18,9 +18,21 @@ type queue struct {
 	to *wire.Message // where the next one goes, if it need not wait; may be nil
 }
 
-func (q *queue) put(m *wire.Message) {
+// blank returns where to write a message that is to be put: where it goes, or into
+// spare.
+func (q *queue) blank(spare *wire.Message) *wire.Message {
 	if q.to != nil && q.head == len(q.list) {
-		*q.to, q.to = *m, nil
+		return q.to
+	}
+	return spare
+}
+
+func (q *queue) put(m *wire.Message) {
+	if to := q.blank(m); to == q.to {
+		if to != m {
+			*to = *m
+		}
+		q.to = nil
 		return
 	}
 	q.list = append(q.list, *m)

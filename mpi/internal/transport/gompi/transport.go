@@ -114,8 +114,9 @@ func (t *Transport) Recv(ctx context.Context) (m wire.Message, err error) {
 // that has a processor to itself gives it some microseconds.
 func (t *Transport) Poll(m *wire.Message) bool {
 	t.lock()
-	defer t.unlock()
-	return t.pollOnce(m)
+	ok := t.pollOnce(m)
+	t.unlock()
+	return ok
 }
 
 func (t *Transport) pollOnce(m *wire.Message) (ok bool) {
@@ -123,21 +124,19 @@ func (t *Transport) pollOnce(m *wire.Message) (ok bool) {
 		return ok
 	}
 	t.arrived.to = m
-	defer func() { t.arrived.to = nil }()
 	tries := C.int(1)
 	if t.spin {
 		tries = pollTries
 	}
 	for range tries {
 		var found bool
-		if found, t.broken = t.poll(look{tries: tries}); t.broken != nil {
-			return false
-		}
+		found, t.broken = t.poll(look{tries: tries})
 		coming := found || len(t.bulks) > 0
-		if ok = t.arrived.to == nil; ok || !coming || t.wanted() {
+		if ok = t.arrived.to == nil; ok || !coming || t.broken != nil || t.wanted() {
 			break
 		}
 	}
+	t.arrived.to = nil
 	return ok
 }
 
