@@ -188,7 +188,7 @@ func (k *call) finish(ctx context.Context, o transport.Operation) error {
 		}
 		if !asked {
 			asked = true
-			e.ask(&want{kind: wire.Collective, comm: k.c.id, src: AnySource, from: k.neighbours(), seq: k.seq, note: k.note, born: k.c.born})
+			e.ask(&want{kind: wire.Collective, c: k.c, seq: k.seq, note: k.note}, k.neighbours())
 		}
 	}
 }
@@ -199,15 +199,10 @@ func (e *engine) takeIn() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for e.err == nil && !e.reading && e.poll != nil {
-		e.reading = true
-		e.mu.Unlock()
-		m, ok := e.poll.Poll()
-		e.mu.Lock()
-		e.reading = false
-		if !ok {
+		if !e.pollOnce() {
 			break
 		}
-		e.dispatch(m)
+		e.file()
 	}
 	e.passOn()
 	return e.err

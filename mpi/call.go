@@ -61,7 +61,7 @@ func (c *Comm) beginAt(op, args, site string) (*call, error) {
 	e := c.engine
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	b := e.inbox(c.id)
+	b := c.arrivals()
 	b.calls.seq++
 	k := &call{c: c, op: op, seq: b.calls.seq, note: note}
 	b.calls.notes[k.seq%uint64(len(b.calls.notes))] = note
@@ -104,10 +104,11 @@ func (k *call) send(ctx context.Context, dst int, step Tag, form uint8, body []b
 
 // recv receives one.
 func (k *call) recv(ctx context.Context, src int, step Tag) (wire.Message, error) {
-	m, err := k.c.engine.recv(ctx, &want{
-		kind: wire.Collective, comm: k.c.id, src: k.c.world(src), tag: step, seq: k.seq, op: k.op, note: k.note, size: -1, last: k.last, born: k.c.born,
-		from: k.c.group, together: !k.partial,
-	})
+	var m wire.Message
+	err := k.c.engine.recv(ctx, &want{
+		kind: wire.Collective, c: k.c, src: k.c.world(src), tag: step, seq: k.seq, op: k.op, note: k.note, size: -1, last: k.last,
+		together: !k.partial,
+	}, &m)
 	if err != nil {
 		k.giveUp(err)
 	}
@@ -124,7 +125,7 @@ func (k *call) giveUp(why error) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	b := e.inbox(k.c.id)
+	b := k.c.arrivals()
 	if e.err != nil || b.calls.gaveUp == k.seq {
 		return
 	}

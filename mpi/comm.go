@@ -40,7 +40,10 @@ type Comm struct {
 	hidden bool  // made by Private
 
 	together bool // see Together
-	bulk     bulk // guarded by engine.mu
+
+	// The rest is guarded by engine.mu.
+	bulk  bulk
+	inbox *inbox // nil: not looked up yet
 }
 
 // Rank returns this process's number in the communicator, from 0 to Size-1.
@@ -149,8 +152,17 @@ func (c *Comm) Free() {
 	}
 	c.hidden = false
 	delete(e.inboxes, c.id)
+	c.inbox = nil
 	e.private--
 	e.sayLeft()
+}
+
+// arrivals returns the inbox. The caller holds engine.mu.
+func (c *Comm) arrivals() *inbox {
+	if c.inbox == nil {
+		c.inbox = c.engine.inbox(c.id)
+	}
+	return c.inbox
 }
 
 // derive makes a communicator out of a collective call. Its id depends on the

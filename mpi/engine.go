@@ -29,7 +29,8 @@ type engine struct {
 	mu      sync.Mutex
 	inboxes map[uint64]*inbox // by communicator
 	waiting []*waiter
-	reading bool            // a waiter is in t.Recv
+	reading bool            // a call is in t.Recv, or polls
+	polled  wire.Message    // what a poll brings; of the call that is reading
 	place   transport.Place // the buffer of a waiter that the transport was offered, if any
 	err     error           // why nothing works any more
 	down    atomic.Bool     // err is set
@@ -57,7 +58,7 @@ type inbox struct {
 // want is what a waiter waits for.
 type want struct {
 	kind wire.Kind
-	comm uint64
+	c    *Comm
 	src  int // in the world, or AnySource
 	tag  Tag
 	seq  uint64
@@ -65,15 +66,13 @@ type want struct {
 	note string // for those who are asked: what is called, and where
 	size int    // at most so many bytes, if 0 or more: a longer message is left where it is
 	into []byte // with size: where they are to be in the end
-	from []int  // the world ranks that AnySource stands for, or that are together
-	born *call  // the call that made the communicator
 	last bool   // this is Finalize: those who have left are no reason to give up
 
 	together bool // the loss of any rank is a reason to
 }
 
 func (w *want) fits(m *wire.Message) bool {
-	if m.Kind != w.kind || m.Comm != w.comm || m.Seq != w.seq || w.src != AnySource && m.Src != w.src {
+	if m.Kind != w.kind || m.Comm != w.c.id || m.Seq != w.seq || w.src != AnySource && m.Src != w.src {
 		return false
 	}
 	return w.tag == AnyTag || Tag(m.Tag) == w.tag
@@ -102,19 +101,19 @@ func (e *engine) inbox(comm uint64) *inbox {
 // fewMessages is how many an inbox keeps room for when it is empty.
 const fewMessages = 8
 
-// take removes and returns the first message in b that fits.
-func (b *inbox) take(w *want) (wire.Message, bool, error) {
+// take moves the first message in b that fits to m.
+func (b *inbox) take(w *want, m *wire.Message) (bool, error) {
 	list := &b.user
 	if w.kind == wire.Collective {
 		list = &b.coll
 	}
 	for i := range *list {
-		m := (*list)[i]
-		if !w.fits(&m) {
+		if !w.fits(&(*list)[i]) {
 			continue
 		}
+		*m = (*list)[i]
 		if w.size >= 0 && len(m.Body) > w.size {
-			return m, false, ErrTruncated
+			return false, ErrTruncated
 		}
 		switch {
 		case len(*list) == 1 && cap(*list) <= fewMessages:
@@ -130,28 +129,30 @@ func (b *inbox) take(w *want) (wire.Message, bool, error) {
 			(*list)[len(*list)-1] = wire.Message{}
 			*list = (*list)[:len(*list)-1]
 		}
-		return m, true, nil
+		return true, nil
 	}
-	return wire.Message{}, false, nil
+	return false, nil
 }
 
-// take removes and returns the first message that has come and fits w. The caller
-// holds e.mu.
-func (e *engine) take(w *want) (wire.Message, bool, error) {
-	m, ok, err := e.inbox(w.comm).take(w)
+// take moves the first message that has come and fits w to m. The caller holds
+// e.mu.
+func (e *engine) take(w *want, m *wire.Message) (bool, error) {
+	ok, err := w.c.arrivals().take(w, m)
 	if ok && !e.place.Holds(w.into) {
-		e.evict(&m)
+		e.evict(m)
 	}
-	return m, ok, err
+	return ok, err
 }
 
 // send delivers m to a world rank.
 func (e *engine) send(ctx context.Context, op string, dst int, m *wire.Message) error {
-	if err := e.failed(op); err != nil {
-		return err
+	if e.down.Load() {
+		return e.failed(op)
 	}
-	if err := e.needs(op, dst); err != nil {
-		return err
+	if e.bereaved.Load() {
+		if err := e.needs(op, dst); err != nil {
+			return err
+		}
 	}
 	if err := e.t.Send(ctx, dst, m); err != nil {
 		return e.broken(ctx, op, err)
@@ -159,20 +160,22 @@ func (e *engine) send(ctx context.Context, op string, dst int, m *wire.Message) 
 	return nil
 }
 
-// recv blocks until a message that fits w has come.
-func (e *engine) recv(ctx context.Context, w *want) (wire.Message, error) {
+// recv blocks until a message that fits w has come, and moves it to m, which is zero:
+// its source, form, tag and body at least. With ErrTruncated m is the message that
+// stays.
+func (e *engine) recv(ctx context.Context, w *want, m *wire.Message) error {
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	m, ok, err := e.atOnce(w)
+	ok, err := e.atOnce(w, m)
 	if !ok && err == nil {
-		m, err = e.await(ctx, w)
+		err = e.await(ctx, w, m)
 	} else {
 		e.passOn()
 	}
 	if e.place.Holds(w.into) {
-		e.withdraw(&m)
+		e.withdraw(m)
 	}
-	return m, err
+	e.mu.Unlock()
+	return err
 }
 
 // passOn lets a blocked call read if nobody does. Whoever has read, and may have
@@ -187,41 +190,58 @@ func (e *engine) passOn() {
 // atOnce looks for a message that fits w among those that have come, and takes in
 // what the transport has at hand. It spares most calls the books of a blocked
 // one. The caller holds e.mu.
-func (e *engine) atOnce(w *want) (wire.Message, bool, error) {
+func (e *engine) atOnce(w *want, m *wire.Message) (bool, error) {
 	for {
-		m, ok, err := e.take(w)
+		ok, err := e.take(w, m)
 		if ok || err != nil || e.reading || e.poll == nil {
-			return m, ok, err
+			return ok, err
 		}
 		if err := e.hopeless(w); err != nil {
-			return wire.Message{}, false, err
+			return false, err
 		}
-		m, ok = e.pollFor(w)
-		if direct := ok && m.Kind == wire.User && w.fits(&m) && (w.size < 0 || len(m.Body) <= w.size); direct || !ok {
-			return m, direct, nil
+		if !e.pollFor(w) {
+			return false, nil
 		}
-		e.dispatch(m)
+		if p := &e.polled; p.Kind == wire.User && w.fits(p) && (w.size < 0 || len(p.Body) <= w.size) {
+			// What a receiver is told, and no more: to copy all of what was just
+			// written in parts holds up the processor.
+			m.Src, m.Form, m.Tag, m.Body, p.Body = p.Src, p.Form, p.Tag, p.Body, nil
+			return true, nil
+		}
+		e.file()
 	}
 }
 
 // pollFor looks for what the transport has at hand, and offers it the buffer of w,
-// if that has one and nobody else's is offered. The caller holds e.mu, which is
-// released meanwhile.
-func (e *engine) pollFor(w *want) (m wire.Message, ok bool) {
-	offer := e.into != nil && len(w.into) > 0 && e.place.Buf == nil && w.src != AnySource
-	if offer {
-		e.place = transport.Place{Src: w.src, Comm: w.comm, Tag: int32(w.tag), Buf: w.into}
+// if that has one and nobody else's is offered. The message is e.polled. The caller
+// holds e.mu, which is released meanwhile.
+func (e *engine) pollFor(w *want) (ok bool) {
+	if e.into == nil || len(w.into) == 0 || e.place.Buf != nil || w.src == AnySource {
+		return e.pollOnce()
 	}
+	e.place = transport.Place{Src: w.src, Comm: w.c.id, Tag: int32(w.tag), Buf: w.into}
 	e.reading = true
 	e.mu.Unlock()
-	if offer {
-		m, ok = e.into.PollInto(e.place)
-	} else {
-		m, ok = e.poll.Poll()
-	}
+	ok = e.into.PollInto(e.place, &e.polled)
 	e.mu.Lock()
 	e.reading = false
-	return m, ok
+	return ok
+}
+
+// file dispatches e.polled. The caller holds e.mu.
+func (e *engine) file() {
+	e.dispatch(&e.polled)
+	e.polled.Body = nil
+}
+
+// pollOnce is pollFor that offers nothing.
+func (e *engine) pollOnce() (ok bool) {
+	e.reading = true
+	e.mu.Unlock()
+	ok = e.poll.Poll(&e.polled)
+	e.mu.Lock()
+	e.reading = false
+	return ok
 }
 
 // withdraw takes back the buffer that the transport was offered, at the end of the
@@ -250,22 +270,22 @@ func (e *engine) evict(m *wire.Message) {
 
 // await enters a blocked call into the books, and waits. The caller holds e.mu,
 // which is released meanwhile.
-func (e *engine) await(ctx context.Context, w *want) (wire.Message, error) {
+func (e *engine) await(ctx context.Context, w *want, m *wire.Message) error {
 	self := e.wait(w)
 	defer e.unwait(self)
 	for {
-		m, ok, err := e.take(w)
+		ok, err := e.take(w, m)
 		if ok || err != nil {
-			return m, err
+			return err
 		}
 		if err := e.hopeless(w); err != nil {
-			return wire.Message{}, err
+			return err
 		}
 		if err := e.sleep(ctx, self); err != nil {
 			if e.err != nil { // that may be why ctx ended
 				err = withOp(e.err, w.op)
 			}
-			return wire.Message{}, err
+			return err
 		}
 	}
 }
@@ -291,7 +311,7 @@ func (e *engine) sleep(ctx context.Context, self *waiter) error {
 	if err != nil {
 		return e.notReceived(ctx, err)
 	}
-	e.dispatch(m)
+	e.dispatch(&m)
 	return nil
 }
 
@@ -332,13 +352,13 @@ func (e *engine) hopeless(w *want) error {
 		return nil
 	}
 	last := -1
-	for _, r := range w.from {
+	for _, r := range w.c.group {
 		if r != e.rank && !e.left[r] && e.gone(r) == nil {
 			return nil
 		}
 		last = r
 	}
-	if len(w.from) < 2 {
+	if len(w.c.group) < 2 {
 		return nil // alone: another goroutine of this rank may yet send
 	}
 	if gone := e.gone(last); gone != nil {
@@ -348,23 +368,23 @@ func (e *engine) hopeless(w *want) error {
 }
 
 // dispatch files m and wakes whom it is for. The caller holds e.mu.
-func (e *engine) dispatch(m wire.Message) {
+func (e *engine) dispatch(m *wire.Message) {
 	if e.bereaved.Load() && e.gone(m.Src) != nil {
 		return // too late: its loss was told
 	}
 	switch m.Kind {
 	case wire.User:
 		b := e.inbox(m.Comm)
-		b.user = append(b.user, m)
+		b.user = append(b.user, *m)
 	case wire.Collective:
-		if b := e.inbox(m.Comm); e.foreseen(b, &m) {
-			b.coll = append(b.coll, m)
+		if b := e.inbox(m.Comm); e.foreseen(b, m) {
+			b.coll = append(b.coll, *m)
 		}
 	case wire.Ask:
-		e.asked(m)
+		e.asked(*m)
 		return
 	case wire.Mismatch:
-		e.mismatched(e.inbox(m.Comm), &m)
+		e.mismatched(e.inbox(m.Comm), m)
 		return
 	case wire.Left:
 		e.left[m.Src] = true
@@ -374,7 +394,7 @@ func (e *engine) dispatch(m wire.Message) {
 		return
 	}
 	for _, w := range e.waiting {
-		if w.want.fits(&m) {
+		if w.want.fits(m) {
 			w.signal()
 		}
 	}

@@ -29,10 +29,10 @@ func (s *script) Recv(ctx context.Context) (wire.Message, error) {
 	}
 }
 
-func (s *script) Poll() (wire.Message, bool) {
+func (s *script) Poll(m *wire.Message) bool {
 	s.polling <- struct{}{}
-	m := <-s.polled
-	return m, m.Kind != 0
+	*m = <-s.polled
+	return m.Kind != 0
 }
 
 // A call that finds another one reading goes to sleep. When that one has what it
@@ -48,8 +48,8 @@ func TestWhoeverReadPassesOn(t *testing.T) {
 			receive := func(kind wire.Kind, comm uint64) chan error {
 				done := make(chan error, 1)
 				go func() {
-					_, err := e.recv(ctx, &want{kind: kind, comm: comm, src: 1, size: -1, from: []int{0, 1}})
-					done <- err
+					c := &Comm{engine: e, id: comm, group: []int{0, 1}}
+					done <- e.recv(ctx, &want{kind: kind, c: c, src: 1, size: -1}, &wire.Message{})
 				}()
 				return done
 			}

@@ -155,12 +155,12 @@ func (e *engine) missing(w *want) error {
 			return withOp(gone, w.op)
 		}
 	}
-	for _, r := range w.from {
+	for _, r := range w.c.group {
 		gone := e.gone(r)
 		if gone == nil {
 			continue
 		}
-		b := e.inbox(w.comm)
+		b := w.c.arrivals()
 		switch {
 		case w.together:
 			return withOp(gone, w.op)

@@ -26,7 +26,8 @@ func (c *Comm) Send(ctx context.Context, dst int, tag Tag, data []byte) error {
 // one that came first. It blocks until there is one, ctx ends, or none can come
 // any more: then it is a RankError.
 func (c *Comm) Recv(ctx context.Context, src int, tag Tag) ([]byte, Status, error) {
-	m, s, err := c.recv(ctx, "Recv", src, tag, nil, -1)
+	var m wire.Message
+	s, err := c.recv(ctx, "Recv", src, tag, nil, -1, &m)
 	return m.Body, s, err
 }
 
@@ -34,7 +35,8 @@ func (c *Comm) Recv(ctx context.Context, src int, tag Tag) ([]byte, Status, erro
 // returns ErrTruncated, with the Status of the message, which is kept for the
 // next call.
 func (c *Comm) RecvInto(ctx context.Context, src int, tag Tag, buf []byte) (Status, error) {
-	m, s, err := c.recv(ctx, "RecvInto", src, tag, buf, len(buf))
+	var m wire.Message
+	s, err := c.recv(ctx, "RecvInto", src, tag, buf, len(buf), &m)
 	if place := (transport.Place{Buf: buf}); err == nil && !place.Holds(m.Body) {
 		copy(buf, m.Body)
 		wire.FreeBody(m.Body)
@@ -59,7 +61,8 @@ func RecvValue[T any](ctx context.Context, c *Comm, src int, tag Tag) (T, Status
 	if err := codec.Check[T](); err != nil {
 		return zero, Status{}, fmt.Errorf("mpi: RecvValue: %w", err)
 	}
-	m, s, err := c.recv(ctx, "RecvValue", src, tag, nil, -1)
+	var m wire.Message
+	s, err := c.recv(ctx, "RecvValue", src, tag, nil, -1, &m)
 	if err != nil {
 		return zero, s, err
 	}
@@ -83,36 +86,38 @@ func (c *Comm) send(ctx context.Context, op string, dst int, tag Tag, form codec
 		}
 	}
 	m := messages.Get().(*wire.Message)
-	*m = wire.Message{Kind: wire.User, Form: uint8(form), Tag: int32(tag), Comm: c.id, Body: data}
+	m.Form, m.Tag, m.Comm, m.Body = uint8(form), int32(tag), c.id, data
 	err := c.engine.send(ctx, op, c.world(dst), m)
 	m.Body = nil
 	messages.Put(m)
 	return err
 }
 
-// messages are those on their way into a transport, which doesn't keep them.
-var messages = sync.Pool{New: func() any { return new(wire.Message) }}
+// messages are those of users on their way into a transport, which doesn't keep them.
+var messages = sync.Pool{New: func() any { return &wire.Message{Kind: wire.User} }}
 
-func (c *Comm) recv(ctx context.Context, op string, src int, tag Tag, into []byte, size int) (wire.Message, Status, error) {
-	w := want{kind: wire.User, comm: c.id, src: AnySource, tag: tag, op: op, into: into, size: size, from: c.group, born: c.born, together: c.together}
+// recv receives m, of at most size bytes if that is 0 or more. An m that comes with
+// an error is nobody's.
+func (c *Comm) recv(ctx context.Context, op string, src int, tag Tag, into []byte, size int, m *wire.Message) (Status, error) {
+	w := want{kind: wire.User, c: c, src: AnySource, tag: tag, op: op, into: into, size: size, together: c.together}
 	if src != AnySource {
 		if err := c.checkRank(op, "src", src); err != nil {
-			return wire.Message{}, Status{}, err
+			return Status{}, err
 		}
 		w.src = c.world(src)
 	}
 	if tag < AnyTag {
-		return wire.Message{}, Status{}, fmt.Errorf("mpi: %s: tag is %d; tags are 0 or more, or AnyTag", op, tag)
+		return Status{}, fmt.Errorf("mpi: %s: tag is %d; tags are 0 or more, or AnyTag", op, tag)
 	}
-	m, err := c.engine.recv(ctx, &w)
+	err := c.engine.recv(ctx, &w, m)
 	if err != nil && err != ErrTruncated {
-		return wire.Message{}, c.lostSource(err), err
+		return c.lostSource(err), err
 	}
 	s := Status{Source: c.local(m.Src), Tag: Tag(m.Tag), Len: len(m.Body)}
 	if err != nil {
-		return wire.Message{}, s, fmt.Errorf("mpi: %s: %w: %d bytes for a buffer of %d", op, err, s.Len, size)
+		return s, fmt.Errorf("mpi: %s: %w: %d bytes for a buffer of %d", op, err, s.Len, size)
 	}
-	return m, s, nil
+	return s, nil
 }
 
 // lostSource is the Status of a call that tells of a lost rank.

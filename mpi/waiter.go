@@ -85,21 +85,21 @@ func (w *waiter) ask() {
 	e.mu.Lock()
 	live, want := w.live, w.want
 	e.mu.Unlock()
-	if live {
-		e.ask(&want)
+	switch {
+	case !live:
+	case want.src == AnySource:
+		e.ask(&want, want.c.group)
+	default:
+		e.ask(&want, []int{want.src})
 	}
 }
 
-// ask asks those that want waits for what they are doing.
-func (e *engine) ask(want *want) {
-	peers := []int{want.src}
-	if want.src == AnySource {
-		peers = want.from
-	}
-	asks := []wire.Message{{Kind: wire.Ask, Form: uint8(want.kind), Comm: want.comm, Seq: want.seq, Note: want.note}}
+// ask asks peers, ranks of the world that want waits for, what they are doing.
+func (e *engine) ask(want *want, peers []int) {
+	asks := []wire.Message{{Kind: wire.Ask, Form: uint8(want.kind), Comm: want.c.id, Seq: want.seq, Note: want.note}}
 	// Where another call than ours has made their communicator, they are not in this
 	// one. That comes first: it says more than that they have left.
-	for k := want.born; k != nil; k = k.c.born {
+	for k := want.c.born; k != nil; k = k.c.born {
 		asks = append(asks, wire.Message{Kind: wire.Ask, Form: uint8(wire.Collective), Comm: k.c.id, Seq: k.seq, Note: k.note})
 	}
 	slices.Reverse(asks)

@@ -169,15 +169,16 @@ func (b *Inbox) Recv(ctx context.Context) (wire.Message, error) {
 	}
 }
 
-// Poll returns the next message if there is one; see Poller.
-func (b *Inbox) Poll() (wire.Message, bool) {
+// Poll moves the next message to m if there is one; see Poller.
+func (b *Inbox) Poll(m *wire.Message) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.head == len(b.queue) || b.queue[b.head].err != nil {
-		return wire.Message{}, false
+		return false
 	}
 	it, _ := b.takeLocked()
-	return it.m, true
+	*m = it.m
+	return true
 }
 
 func (b *Inbox) take() (item, bool) {

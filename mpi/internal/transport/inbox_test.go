@@ -114,8 +114,8 @@ func TestInboxAndPlaces(t *testing.T) {
 	b.Evict(&p)
 	clear(buf)
 	for _, want := range []string{"else", "longer", "four"} {
-		m, ok := b.Poll()
-		require.True(t, ok)
+		var m wire.Message
+		require.True(t, b.Poll(&m))
 		require.Equal(t, want, string(m.Body))
 	}
 	require.False(t, b.Fits(&p))

@@ -46,10 +46,10 @@ type Dropper interface {
 
 // A Poller is a Transport that can say at once what has come.
 type Poller interface {
-	// Poll is Recv that does not wait for long: where nothing has come within some
-	// microseconds it reports false. It leaves errors to Recv. It must not be
+	// Poll is Recv, into m, that does not wait for long: where nothing has come within
+	// some microseconds it reports false. It leaves errors to Recv. It must not be
 	// called while Recv is.
-	Poll() (wire.Message, bool)
+	Poll(m *wire.Message) bool
 }
 
 // A Placer is a Poller that can put a body straight where its receiver wants it.
@@ -59,7 +59,7 @@ type Placer interface {
 	// PollInto is Poll, and offers a place for the body of the next message that
 	// fits it. The offer stands until that one, whichever call returns it, has its
 	// Body there, or Withdraw is called. There is one offer at a time.
-	PollInto(p Place) (wire.Message, bool)
+	PollInto(p Place, m *wire.Message) bool
 
 	// Withdraw takes the offer back. When it returns, nothing refers to the place
 	// any more, nor writes to it; a message that Recv has not returned yet has its

@@ -30,12 +30,12 @@ func (t *Transport) take() error {
 	b := unsafe.Slice((*byte)(t.port.data), int(t.port.len))
 	p.known = true
 	if tag >= tagUser {
-		t.whole(p, wire.Message{Kind: wire.User, Form: plainForm, Tag: int32(tag - tagUser)}, b)
+		t.user(p, int32(tag-tagUser), b)
 		return nil
 	}
 	if tag == tagWhole {
 		m, body := header(b)
-		t.whole(p, m, body)
+		t.whole(p, &m, body)
 		return nil
 	}
 	if tag == tagBye {
@@ -67,10 +67,21 @@ func (t *Transport) take() error {
 	return nil
 }
 
+// user delivers a plain message of a user. It is written where it goes.
+func (t *Transport) user(p *peer, tag int32, body []byte) {
+	var own wire.Message
+	m := &own
+	if len(p.coming) == 0 {
+		m = t.arrived.blank(m)
+	}
+	m.Kind, m.Form, m.Tag, m.Comm, m.Seq, m.Note = wire.User, plainForm, tag, 0, 0, ""
+	t.whole(p, m, body)
+}
+
 // whole delivers m, which p has sent in one letter, with a copy of body.
-func (t *Transport) whole(p *peer, m wire.Message, body []byte) {
+func (t *Transport) whole(p *peer, m *wire.Message, body []byte) {
 	m.Src = p.rank
-	m.Body = t.memory(p, &m, len(body))
+	m.Body = t.memory(p, m, len(body))
 	copy(m.Body, body)
 	t.deliver(p, m)
 }
@@ -90,9 +101,9 @@ func (t *Transport) goodbye(p *peer) {
 func clone(b []byte) []byte { return append([]byte(nil), b...) }
 
 // deliver lets Recv have m, unless an earlier message of p is not whole.
-func (t *Transport) deliver(p *peer, m wire.Message) {
+func (t *Transport) deliver(p *peer, m *wire.Message) {
 	if len(p.coming) > 0 {
-		p.coming = append(p.coming, &arrival{m: m, whole: true})
+		p.coming = append(p.coming, &arrival{m: *m, whole: true})
 		return
 	}
 	t.arrived.put(m)
@@ -112,7 +123,7 @@ func (t *Transport) wake() {
 // begin enters m, a message of several parts, into the books.
 func (t *Transport) begin(p *peer, id uint64, m wire.Message) *arrival {
 	a := &arrival{from: p, id: id, m: m}
-	if t.place.taken.Holds(a.m.Body) {
+	if t.place.Holds(a.m.Body) {
 		t.place.guest = a
 	}
 	p.coming = append(p.coming, a)
@@ -134,7 +145,7 @@ func (t *Transport) more(a *arrival, b []byte) {
 // fetch reads the body of m, which p has announced, or lets it come.
 func (t *Transport) fetch(p *peer, id uint64, m wire.Message, v *view) (err error) {
 	if t.look(p, id, v, m.Body) {
-		t.deliver(p, m)
+		t.deliver(p, &m)
 		return nil
 	}
 	a := t.begin(p, id, m)
@@ -186,6 +197,6 @@ func (t *Transport) flush(p *peer) {
 			p.coming = list[i:]
 			return
 		}
-		t.deliver(p, a.m)
+		t.deliver(p, &a.m)
 	}
 }

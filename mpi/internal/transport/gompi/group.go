@@ -35,7 +35,7 @@ func (t *Transport) Group(id uint64, ranks []int) (transport.Group, error) {
 	g := &group{t: t}
 	t.lock()
 	defer t.unlock()
-	if t.closed() {
+	if t.over {
 		return nil, transport.ErrClosed
 	}
 	err := check("MPI_Comm_create_group", C.dlp_group(C.int(len(members)), &members[0], C.int(id%groupTags), &g.comm))
@@ -63,7 +63,7 @@ func (g *group) begin(call string, bytes int, memory [][]byte, post func(request
 	}
 	g.t.lock()
 	defer g.t.unlock()
-	if err := g.t.over(context.Background()); err != nil {
+	if err := g.t.hopeless(context.Background()); err != nil {
 		o.pin.Unpin()
 		return nil, err
 	}

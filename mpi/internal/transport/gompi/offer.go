@@ -30,7 +30,7 @@ func (t *Transport) sendLarge(ctx context.Context, p *peer, m *wire.Message) err
 	t.offers[o.id] = o
 	v := t.marks.open(o)
 	t.unlock()
-	announced, err := t.send(ctx, p, letter{tag: tagLarge, id: o.id, head: m, length: len(m.Body), view: &v})
+	announced, err := t.send(ctx, p, &letter{tag: tagLarge, id: o.id, head: m, length: len(m.Body), view: &v})
 	if err == nil {
 		err = t.waitSent(ctx, p, o)
 	}

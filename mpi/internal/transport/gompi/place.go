@@ -16,17 +16,18 @@ import (
 
 // A lodging is the place that a call offers for a body, and what becomes of it.
 type lodging struct {
-	free  transport.Place // nobody's yet, if it has a Buf
-	taken transport.Place // some message's, whole or not
-	guest *arrival        // that message, if it is not whole
+	transport.Place
+	free  bool     // it is nobody's yet; else some message's, whole or not, if it has a Buf
+	guest *arrival // that message, if it is not whole
 }
 
 // PollInto is Poll with a place for a body; see transport.Placer.
-func (t *Transport) PollInto(p transport.Place) (m wire.Message, ok bool) {
+func (t *Transport) PollInto(p transport.Place, m *wire.Message) bool {
 	t.lock()
-	defer t.unlock()
-	t.place = lodging{free: p}
-	return t.pollOnce()
+	t.place = lodging{Place: p, free: true}
+	ok := t.pollOnce(m)
+	t.unlock()
+	return ok
 }
 
 // memory returns n bytes for the body of m, which p is sending: the place that was
@@ -35,11 +36,11 @@ func (t *Transport) memory(p *peer, m *wire.Message, n int) []byte {
 	switch {
 	case n == 0:
 		return nil
-	case n > C.dlp_most || !t.place.free.Fits(m, n) || len(p.coming) > 0 || t.arrived.has(p.rank):
+	case !t.place.free || n > C.dlp_most || !t.place.Fits(m, n) || len(p.coming) > 0 || t.arrived.has(p.rank):
 		return wire.NewBody(n)
 	}
-	t.place.taken, t.place.free = t.place.free, transport.Place{}
-	return t.place.taken.Buf[:n:n]
+	t.place.free = false
+	return t.place.Buf[:n:n]
 }
 
 // withdrawTime is how long Withdraw waits for a body that MPI is writing: its
@@ -51,7 +52,7 @@ var errStuck = errors.New("a message stopped on its way into a buffer whose rece
 // Withdraw takes the place back that was offered; see transport.Placer.
 func (t *Transport) Withdraw() {
 	t.lock()
-	t.place.free = transport.Place{}
+	t.place.free = false
 	a := t.place.guest
 	moved := a == nil || t.move(a)
 	t.unlock()
@@ -63,10 +64,10 @@ func (t *Transport) Withdraw() {
 	}
 	t.lock()
 	defer t.unlock()
-	if stuck != nil && t.broken == nil && !t.closed() {
+	if stuck != nil && t.broken == nil && !t.over {
 		t.broken = stuck
 	}
-	t.arrived.evict(&t.place.taken)
+	t.arrived.evict(&t.place.Place)
 	t.place = lodging{}
 }
 

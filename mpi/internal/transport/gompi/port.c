@@ -70,11 +70,7 @@ int dlp_close(uintptr_t port) {
 	return MPI_SUCCESS;
 }
 
-// dlp_poll looks for the next message, at most tries times, and no longer than
-// until the mark, if there is one, says seen.
-int dlp_poll(uintptr_t port, int tries, int yield, uintptr_t mark) {
-	dlp_port *p = (dlp_port *)port;
-	uint64_t *m = (uint64_t *)mark;
+static int poll(dlp_port *p, int tries, int yield, const uint64_t *mark) {
 	MPI_Status status;
 	int code;
 	p->found = 0;
@@ -87,7 +83,7 @@ int dlp_poll(uintptr_t port, int tries, int yield, uintptr_t mark) {
 		code = MPI_Test(&p->request[p->head], &p->found, &status);
 		if (code != MPI_SUCCESS) return code;
 		if (p->found) break;
-		if (m != NULL && __atomic_load_n(m, __ATOMIC_ACQUIRE) == dlp_seen) return MPI_SUCCESS;
+		if (mark != NULL && __atomic_load_n(mark, __ATOMIC_ACQUIRE) == dlp_seen) return MPI_SUCCESS;
 		if (--tries <= 0 || __atomic_load_n(&p->wanted, __ATOMIC_RELAXED) != 0) return MPI_SUCCESS;
 		if (yield) sched_yield();
 	}
@@ -99,19 +95,26 @@ int dlp_poll(uintptr_t port, int tries, int yield, uintptr_t mark) {
 	return MPI_Get_count(&status, MPI_BYTE, &p->len);
 }
 
-// dlp_send sends a message on ctl. If sync, it is done when the receiver has taken
-// it.
-int dlp_send(uintptr_t port, uintptr_t parcel, int len, int dst, int tag, int sync) {
+// dlp_poll looks for the next message, at most tries times, and no longer than
+// until the mark, if there is one, says seen.
+void dlp_poll(uintptr_t port, int tries, int yield, uintptr_t mark) {
 	dlp_port *p = (dlp_port *)port;
-	dlp_parcel *c = (dlp_parcel *)parcel;
-	int code = (sync ? MPI_Issend : MPI_Isend)(c->data, len, MPI_BYTE, dst, tag, p->ctl, &c->request);
-	c->done = 0;
-	return code != MPI_SUCCESS ? code : dlp_sent(parcel);
+	p->code = poll(p, tries, yield, (const uint64_t *)mark);
 }
 
-int dlp_sent(uintptr_t parcel) {
+// dlp_send sends a message on ctl. If sync, it is done when the receiver has taken
+// it.
+void dlp_send(uintptr_t port, uintptr_t parcel, int len, int dst, int tag, int sync) {
+	dlp_port *p = (dlp_port *)port;
 	dlp_parcel *c = (dlp_parcel *)parcel;
-	return MPI_Test(&c->request, &c->done, MPI_STATUS_IGNORE);
+	c->done = 0;
+	c->code = (sync ? MPI_Issend : MPI_Isend)(c->data, len, MPI_BYTE, dst, tag, p->ctl, &c->request);
+	if (c->code == MPI_SUCCESS) dlp_sent(parcel);
+}
+
+void dlp_sent(uintptr_t parcel) {
+	dlp_parcel *c = (dlp_parcel *)parcel;
+	c->code = MPI_Test(&c->request, &c->done, MPI_STATUS_IGNORE);
 }
 
 // dlp_pieces says how many requests a body on bulk takes.

@@ -57,8 +57,8 @@ func (t *Transport) post(p *peer, tag, n int) (*parcel, error) {
 	if p.mark == nil && p.unmarked >= window/2 {
 		sync = 1
 	}
-	err := check("MPI_Isend", C.dlp_send(t.handle, c.handle, C.int(n), C.int(p.rank), C.int(tag), sync))
-	switch {
+	C.dlp_send(t.handle, c.handle, C.int(n), C.int(p.rank), C.int(tag), sync)
+	switch err := check("MPI_Isend", c.c.code); {
 	case err != nil:
 		return nil, &transport.PeerError{Rank: p.rank, Err: err}
 	case sync != 0:
@@ -79,7 +79,8 @@ func (t *Transport) post(p *peer, tag, n int) (*parcel, error) {
 func (t *Transport) reapParcels() error {
 	kept := t.sent[:0]
 	for _, c := range t.sent {
-		if err := check("MPI_Test", C.dlp_sent(c.handle)); err != nil {
+		C.dlp_sent(c.handle)
+		if err := check("MPI_Test", c.c.code); err != nil {
 			return err
 		}
 		if c.c.done == 0 {

@@ -14,16 +14,34 @@ type queue struct {
 	list  []wire.Message
 	head  int
 	bytes int // in their bodies
+
+	to *wire.Message // where the next one goes, if it need not wait; may be nil
 }
 
-func (q *queue) put(m wire.Message) {
-	q.list = append(q.list, m)
+// blank returns where to write a message that is to be put: where it goes, or into
+// spare.
+func (q *queue) blank(spare *wire.Message) *wire.Message {
+	if q.to != nil && q.head == len(q.list) {
+		return q.to
+	}
+	return spare
+}
+
+func (q *queue) put(m *wire.Message) {
+	if to := q.blank(m); to == q.to {
+		if to != m {
+			*to = *m
+		}
+		q.to = nil
+		return
+	}
+	q.list = append(q.list, *m)
 	q.bytes += len(m.Body)
 }
 
 // has reports whether there is a message of rank src.
 func (q *queue) has(src int) bool {
-	return slices.ContainsFunc(q.list[q.head:], func(m wire.Message) bool { return m.Src == src })
+	return q.head < len(q.list) && slices.ContainsFunc(q.list[q.head:], func(m wire.Message) bool { return m.Src == src })
 }
 
 // evict gives a message whose body is in p memory of its own.
@@ -35,12 +53,12 @@ func (q *queue) evict(p *transport.Place) {
 	}
 }
 
-func (q *queue) take() (m wire.Message, ok bool) {
+// take moves the first one to m.
+func (q *queue) take(m *wire.Message) bool {
 	if q.head == len(q.list) {
-		return m, false
+		return false
 	}
-	m = q.list[q.head]
-	q.list[q.head] = wire.Message{}
+	*m, q.list[q.head] = q.list[q.head], wire.Message{}
 	q.head++
 	q.bytes -= len(m.Body)
 	switch {
@@ -51,5 +69,5 @@ func (q *queue) take() (m wire.Message, ok bool) {
 		clear(q.list[n:])
 		q.list, q.head = q.list[:n], 0
 	}
-	return m, true
+	return true
 }

@@ -19,10 +19,10 @@ func (t *Transport) Send(ctx context.Context, dst int, m *wire.Message) error {
 	case dst == t.w.Rank:
 		return t.toSelf(m)
 	case len(m.Body) <= maxLetter && t.plain(m):
-		_, err := t.send(ctx, p, letter{tag: tagUser + int(m.Tag), body: m.Body})
+		_, err := t.send(ctx, p, &letter{tag: tagUser + int(m.Tag), body: m.Body})
 		return err
 	case size <= maxLetter:
-		_, err := t.send(ctx, p, letter{tag: tagWhole, head: m, body: m.Body})
+		_, err := t.send(ctx, p, &letter{tag: tagWhole, head: m, body: m.Body})
 		return err
 	case len(m.Body) <= maxPieces:
 		return t.sendPieces(ctx, p, m)
@@ -39,10 +39,10 @@ func (t *Transport) toSelf(m *wire.Message) error {
 	c.Src, c.Body = t.w.Rank, clone(m.Body)
 	t.lock()
 	defer t.unlock()
-	if t.closed() {
+	if t.over {
 		return transport.ErrClosed
 	}
-	t.arrived.put(c)
+	t.arrived.put(&c)
 	t.wake()
 	return nil
 }
@@ -50,9 +50,9 @@ func (t *Transport) toSelf(m *wire.Message) error {
 // send sends one letter, and waits until MPI has taken it, or it is clear that this
 // will last: the bytes are copied, and room is bounded. It reports whether the
 // letter is on its way, which it may be when ctx has ended too.
-func (t *Transport) send(ctx context.Context, p *peer, l letter) (posted bool, err error) {
+func (t *Transport) send(ctx context.Context, p *peer, l *letter) (posted bool, err error) {
 	t.lock()
-	posted, c, err := t.postIfRoom(p, &l)
+	posted, c, err := t.postIfRoom(p, l)
 	t.unlock()
 	if err != nil || posted && c == nil {
 		return posted, err
@@ -71,12 +71,12 @@ func (t *Transport) postIfRoom(p *peer, l *letter) (posted bool, c *parcel, err 
 }
 
 // sendLater waits for room for l, unless it was posted, and for MPI.
-func (t *Transport) sendLater(ctx context.Context, p *peer, l letter, posted bool, c *parcel) (bool, error) {
+func (t *Transport) sendLater(ctx context.Context, p *peer, l *letter, posted bool, c *parcel) (bool, error) {
 	var failed error
 	var pace pace
 	err := t.wait(ctx, &pace, func() bool {
 		if !posted {
-			posted, c, failed = t.postIfRoom(p, &l)
+			posted, c, failed = t.postIfRoom(p, l)
 			if failed != nil || !posted {
 				return failed != nil
 			}
@@ -91,7 +91,7 @@ func (t *Transport) sendLater(ctx context.Context, p *peer, l letter, posted boo
 
 // gone says why p can't be sent to, if it can't.
 func (t *Transport) gone(p *peer) error {
-	if t.closed() {
+	if t.over {
 		return transport.ErrClosed
 	}
 	if p.left {
@@ -116,7 +116,7 @@ func (t *Transport) sendPieces(ctx context.Context, p *peer, m *wire.Message) (e
 	for err == nil && at < len(m.Body) {
 		l.body = m.Body[at:min(at+l.room(), len(m.Body))]
 		var posted bool
-		if posted, err = t.send(ctx, p, l); posted {
+		if posted, err = t.send(ctx, p, &l); posted {
 			at += len(l.body)
 		}
 		l = letter{tag: tagMore, id: id}

@@ -3,12 +3,6 @@
 package gompi
 
 // #include "port.h"
-// #cgo noescape dlp_poll
-// #cgo nocallback dlp_poll
-// #cgo noescape dlp_send
-// #cgo nocallback dlp_send
-// #cgo noescape dlp_sent
-// #cgo nocallback dlp_sent
 // #cgo noescape dlp_test
 // #cgo nocallback dlp_test
 import "C"
@@ -47,7 +41,8 @@ type Transport struct {
 	held    int                 // bytes in copies of those
 	serial  uint64              // the last number given to a message of several parts
 	waiting int                 // calls that poll
-	life    chan struct{}       // closed by Close
+	over    bool                // Close was called
+	life    chan struct{}       // closed then
 	news    chan struct{}       // holds a token when a message has come that Recv may sleep through
 	broken  error               // what MPI has said for the last time
 	helper  sync.WaitGroup      // finish
@@ -109,51 +104,40 @@ func (t *Transport) wanted() bool {
 
 func (t *Transport) unlock() { t.w.mu.Unlock() }
 
-func (t *Transport) closed() bool {
-	select {
-	case <-t.life:
-		return true
-	default:
-		return false
-	}
-}
-
 // Recv returns the next message; see transport.Transport.
 func (t *Transport) Recv(ctx context.Context) (m wire.Message, err error) {
-	err = t.wait(ctx, &pace{news: t.news}, func() (ok bool) {
-		m, ok = t.arrived.take()
-		return ok
-	})
+	err = t.wait(ctx, &pace{news: t.news}, func() bool { return t.arrived.take(&m) })
 	return m, err
 }
 
-// Poll returns the next message if it comes soon; see transport.Poller. A rank that
-// has a processor to itself gives it some microseconds.
-func (t *Transport) Poll() (m wire.Message, ok bool) {
+// Poll moves the next message to m if it comes soon; see transport.Poller. A rank
+// that has a processor to itself gives it some microseconds.
+func (t *Transport) Poll(m *wire.Message) bool {
 	t.lock()
-	defer t.unlock()
-	return t.pollOnce()
+	ok := t.pollOnce(m)
+	t.unlock()
+	return ok
 }
 
-func (t *Transport) pollOnce() (m wire.Message, ok bool) {
-	if m, ok = t.arrived.take(); ok || t.broken != nil || t.closed() {
-		return m, ok
+func (t *Transport) pollOnce(m *wire.Message) (ok bool) {
+	if ok = t.arrived.take(m); ok || t.broken != nil || t.over {
+		return ok
 	}
+	t.arrived.to = m
 	tries := C.int(1)
 	if t.spin {
 		tries = pollTries
 	}
 	for range tries {
 		var found bool
-		if found, t.broken = t.poll(look{tries: tries}); t.broken != nil {
-			return m, false
-		}
+		found, t.broken = t.poll(look{tries: tries})
 		coming := found || len(t.bulks) > 0
-		if m, ok = t.arrived.take(); ok || !coming || t.wanted() {
+		if ok = t.arrived.to == nil; ok || !coming || t.broken != nil || t.wanted() {
 			break
 		}
 	}
-	return m, ok
+	t.arrived.to = nil
+	return ok
 }
 
 // wait polls, taking in all that comes, until done reports that what the caller
@@ -171,7 +155,7 @@ func (t *Transport) wait(ctx context.Context, p *pace, done func() bool) error {
 		if done() {
 			return nil
 		}
-		if err := t.over(ctx); err != nil {
+		if err := t.hopeless(ctx); err != nil {
 			return err
 		}
 		found, err := t.poll(p.look(t.spin))
@@ -192,10 +176,10 @@ func (t *Transport) wait(ctx context.Context, p *pace, done func() bool) error {
 	}
 }
 
-// over says why a call can't wait any longer.
-func (t *Transport) over(ctx context.Context) error {
+// hopeless says why a call can't wait any longer.
+func (t *Transport) hopeless(ctx context.Context) error {
 	switch {
-	case t.closed():
+	case t.over:
 		return transport.ErrClosed
 	case t.broken != nil:
 		return t.broken
@@ -220,7 +204,8 @@ func (t *Transport) poll(l look) (bool, error) {
 	if len(t.bulks)+len(t.ops) > 0 {
 		l.tries = 1 // a body may come meanwhile
 	}
-	if err := check("MPI_Test", C.dlp_poll(t.handle, l.tries, l.yield, C.uintptr_t(uintptr(unsafe.Pointer(l.mark))))); err != nil {
+	C.dlp_poll(t.handle, l.tries, l.yield, C.uintptr_t(uintptr(unsafe.Pointer(l.mark))))
+	if err := check("MPI_Test", t.port.code); err != nil {
 		return false, err
 	}
 	found := t.port.found != 0
@@ -259,7 +244,7 @@ func (t *Transport) expecting() bool {
 
 // help starts a goroutine that finishes what is under way, if no call polls.
 func (t *Transport) help() {
-	if t.waiting > 0 || t.helping || !t.unfinished() || t.closed() || t.broken != nil {
+	if t.waiting > 0 || t.helping || !t.unfinished() || t.over || t.broken != nil {
 		return
 	}
 	t.helping = true
@@ -272,7 +257,7 @@ func (t *Transport) finish() {
 	var p pace
 	for {
 		t.lock()
-		if t.waiting > 0 || !t.unfinished() || t.closed() || t.broken != nil {
+		if t.waiting > 0 || !t.unfinished() || t.over || t.broken != nil {
 			t.helping = false
 			t.unlock()
 			return
@@ -300,10 +285,11 @@ const (
 // transport.Transport. It waits a second at most for what is still on its way.
 func (t *Transport) Close() error {
 	t.lock()
-	if t.closed() {
+	if t.over {
 		t.unlock()
 		return nil
 	}
+	t.over = true
 	close(t.life)
 	t.unlock()
 	t.helper.Wait()

@@ -69,8 +69,8 @@ func (t *Transport) Recv(ctx context.Context) (wire.Message, error) {
 	return t.inboxes[t.rank].Recv(ctx)
 }
 
-// Poll returns the next message if there is one; see transport.Poller.
-func (t *Transport) Poll() (wire.Message, bool) { return t.inboxes[t.rank].Poll() }
+// Poll moves the next message to m if there is one; see transport.Poller.
+func (t *Transport) Poll(m *wire.Message) bool { return t.inboxes[t.rank].Poll(m) }
 
 // Close leaves; see transport.Transport.
 func (t *Transport) Close() error {

@@ -29,16 +29,16 @@ type Frames struct {
 	open bool         // its header is read
 }
 
-// Next returns the next frame if it is whole. It takes what is there of one that
+// Next moves the next frame to m if it is whole. It takes what is there of one that
 // is not. An error is for good.
-func (f *Frames) Next(h Host) (m wire.Message, ok bool, err error) {
+func (f *Frames) Next(h Host, m *wire.Message) (ok bool, err error) {
 	n, err := f.Len()
 	if err != nil || n == 0 {
-		return m, false, err
+		return false, err
 	}
 	if !f.open {
 		if n, err = f.begin(h, n); err != nil {
-			return m, false, err
+			return false, err
 		}
 	}
 	for n > 0 && f.got < len(f.m.Body) {
@@ -51,13 +51,13 @@ func (f *Frames) Next(h Host) (m wire.Message, ok bool, err error) {
 		}
 	}
 	if f.got < len(f.m.Body) {
-		return m, false, nil
+		return false, nil
 	}
 	if f.Release() {
 		h.Knock()
 	}
-	m, f.m, f.got, f.open = f.m, wire.Message{}, 0, false
-	return m, true, nil
+	*m, f.m, f.got, f.open = f.m, wire.Message{}, 0, false
+	return true, nil
 }
 
 // begin reads a header, which the other end publishes whole. n bytes are there; it

@@ -78,9 +78,9 @@ func (e *end) send(m *wire.Message) {
 	}
 }
 
-func (e *end) receive() wire.Message {
+func (e *end) receive() (m wire.Message) {
 	for {
-		m, ok, err := e.f.Next(e)
+		ok, err := e.f.Next(e, &m)
 		require.NoError(e.t, err)
 		if ok {
 			return m
@@ -139,14 +139,15 @@ func TestMove(t *testing.T) {
 	want := bytes.Repeat([]byte("abcdefg"), MinSize/7)
 	a.w.Put(wire.AppendUnsummed(nil, &wire.Message{Kind: wire.User, Body: want}))
 	rest := a.w.Stream(a, want, 1000)
-	_, ok, err := b.f.Next(b)
+	var m wire.Message
+	ok, err := b.f.Next(b, &m)
 	require.NoError(t, err)
 	require.False(t, ok)
 	require.True(t, b.f.Open())
 	require.Equal(t, len(want)-1000, b.f.Missing())
 	b.f.Move(make([]byte, len(want)))
 	require.Empty(t, a.w.Stream(a, rest, len(rest)))
-	m, ok, err := b.f.Next(b)
+	ok, err = b.f.Next(b, &m)
 	require.NoError(t, err)
 	require.True(t, ok)
 	require.Equal(t, want, m.Body)
@@ -190,7 +191,7 @@ func TestBrokenCounts(t *testing.T) {
 			b.f.at, b.f.tail = 100, 100
 			b.f.c.tail.Store(tail)
 			require.False(t, b.f.Idle(), "somebody has to look")
-			_, _, err := b.f.Next(b)
+			_, err := b.f.Next(b, &wire.Message{})
 			require.ErrorIs(t, err, ErrBroken)
 		})
 	}
@@ -228,7 +229,8 @@ func FuzzFrames(f *testing.F) {
 		b.f.c.tail.Store(tail)
 		got := 0
 		for range MinSize { // each frame has a header: there are fewer
-			m, ok, err := b.f.Next(b)
+			var m wire.Message
+			ok, err := b.f.Next(b, &m)
 			if err != nil {
 				return
 			}
@@ -254,12 +256,13 @@ func BenchmarkFrame(b *testing.B) {
 			var head []byte
 			b.SetBytes(int64(size))
 			b.ReportAllocs()
+			var got wire.Message
 			for b.Loop() {
 				head = wire.AppendUnsummed(head[:0], &m)
 				room, _ := x.w.Room(len(head) + size)
 				x.w.Put(head)
 				x.w.Stream(x, m.Body, room-len(head))
-				if _, ok, err := y.f.Next(into); !ok {
+				if ok, err := y.f.Next(into, &got); !ok {
 					b.Fatal(err)
 				}
 			}

@@ -16,8 +16,8 @@ import (
 // Recv returns the next message; see transport.Transport.
 func (t *Transport) Recv(ctx context.Context) (wire.Message, error) {
 	for {
-		m, ok := t.lookOn(ctx)
-		switch {
+		var m wire.Message
+		switch ok := t.lookOn(ctx, &m); {
 		case ok:
 			t.missed = 0
 			return m, nil
@@ -37,17 +37,17 @@ func (t *Transport) sleep(ctx context.Context) (wire.Message, error) {
 }
 
 // lookOn looks for longer than Poll, and lets others run in between.
-func (t *Transport) lookOn(ctx context.Context) (wire.Message, bool) {
+func (t *Transport) lookOn(ctx context.Context, m *wire.Message) bool {
 	for p := (pace{}); ; {
-		m, ok, coming := t.glance()
+		ok, coming := t.glance(m)
 		if ok || coming == nothing {
-			return m, ok
+			return ok
 		}
 		if coming == more {
 			p = pace{}
 		}
 		if ctx.Err() != nil || t.hopeless() || !p.yield(t.cfg.Spin) {
-			return m, false
+			return false
 		}
 	}
 }
@@ -56,12 +56,11 @@ func (t *Transport) lookOn(ctx context.Context) (wire.Message, bool) {
 // does, since the last calls have done so in vain. One in a while tries again.
 func (t *Transport) hopeless() bool { return t.missed >= maxMissed && t.missed%tryAgain != 0 }
 
-// Poll returns the next message if it comes soon; see transport.Poller.
-func (t *Transport) Poll() (wire.Message, bool) {
+// Poll moves the next message to m if it comes soon; see transport.Poller.
+func (t *Transport) Poll(m *wire.Message) bool {
 	t.look.Lock()
 	defer t.look.Unlock()
-	m, ok, _ := t.watch()
-	return m, ok
+	return t.watch(m)
 }
 
 // outlook is what a look that has found no message tells.
@@ -73,31 +72,30 @@ const (
 	more                   // parts of one have come
 )
 
-func (t *Transport) glance() (wire.Message, bool, outlook) {
+func (t *Transport) glance(m *wire.Message) (bool, outlook) {
 	t.look.Lock()
 	defer t.look.Unlock()
-	return t.scan()
+	return t.scan(m)
 }
 
 // watch looks until a message is whole, or nothing has come for a while.
-func (t *Transport) watch() (wire.Message, bool, outlook) {
-	m, ok, coming := t.scan()
+func (t *Transport) watch(m *wire.Message) bool {
+	ok, coming := t.scan(m)
 	if ok || coming == nothing || !t.cfg.Spin {
-		return m, ok, coming
+		return ok
 	}
 	start := time.Now()
 	for i, last := 1, start; ; i++ {
-		m, ok, now := t.scan()
-		if ok || now == nothing {
-			return m, ok, now
+		ok, coming := t.scan(m)
+		if ok || coming == nothing {
+			return ok
 		}
-		coming = max(coming, now)
-		if now == more {
+		if coming == more {
 			last = time.Now()
 		}
 		if i%spinTries == 0 {
 			if at := time.Now(); at.Sub(last) > spinTime || at.Sub(start) > spinLimit {
-				return m, false, coming
+				return false
 			}
 		}
 	}
@@ -111,13 +109,12 @@ const spinTries = 32
 const sweepEvery = 32
 
 // scan looks once.
-func (t *Transport) scan() (m wire.Message, ok bool, coming outlook) {
+func (t *Transport) scan(m *wire.Message) (ok bool, coming outlook) {
 	if !t.inbox.Empty() { // what was moved there came before what is in the rings
 		if t.passed++; t.passed%sweepEvery == 0 {
 			t.sweep()
 		}
-		m, ok = t.inbox.Poll()
-		return m, ok, nothing
+		return t.inbox.Poll(m), nothing
 	}
 	for range t.rings {
 		if t.first++; t.first >= len(t.rings) {
@@ -128,12 +125,12 @@ func (t *Transport) scan() (m wire.Message, ok bool, coming outlook) {
 		if l.in.Idle() || l.broken != nil {
 			continue
 		}
-		if m, ok = t.next(l); ok {
-			return m, true, more
+		if t.next(l, m) {
+			return true, more
 		}
 		coming = more
 	}
-	return m, false, coming
+	return false, coming
 }
 
 // sweep moves a message of each ring into the inbox, while that has room.
@@ -142,7 +139,8 @@ func (t *Transport) sweep() {
 		if l.broken != nil || l.in.Idle() || !t.inbox.Roomy() {
 			continue
 		}
-		if m, ok := t.next(l); ok {
+		var m wire.Message
+		if t.next(l, &m) {
 			t.inbox.PutNow(m) // an error: closed
 		}
 	}
@@ -158,18 +156,18 @@ func (t *Transport) takeIn() {
 
 // next takes what has come by l. Where that makes no sense, it breaks the
 // connection, which lets the goroutine that reads it tell.
-func (t *Transport) next(l *link) (wire.Message, bool) {
-	m, ok, err := l.in.Next(l)
+func (t *Transport) next(l *link, m *wire.Message) bool {
+	ok, err := l.in.Next(l, m)
 	if err != nil {
 		l.broken = err
 		l.conn.Close()
-		return m, false
+		return false
 	}
 	if ok {
 		m.Src = l.peer.rank
 		t.settle(l)
 	}
-	return m, ok
+	return ok
 }
 
 // fallAsleep has all who write to this rank knock. It reports false where something

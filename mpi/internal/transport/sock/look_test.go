@@ -101,13 +101,9 @@ func TestRecvEndsWhileSomethingComes(t *testing.T) {
 func placeOf(buf []byte) transport.Place { return transport.Place{Src: 0, Tag: -1, Buf: buf} }
 
 // poll polls until there is a message.
-func poll(t *testing.T, f func() (wire.Message, bool)) (m wire.Message) {
+func poll(t *testing.T, f func(m *wire.Message) bool) (m wire.Message) {
 	t.Helper()
-	require.Eventually(t, func() bool {
-		var ok bool
-		m, ok = f()
-		return ok
-	}, time.Minute, time.Microsecond)
+	require.Eventually(t, func() bool { return f(&m) }, time.Minute, time.Microsecond)
 	return m
 }
 
@@ -118,7 +114,7 @@ func TestPlace(t *testing.T) {
 	place := placeOf(buf)
 	require.NoError(t, ts[0].Send(ctx, 1, text("longer")))
 	require.NoError(t, ts[0].Send(ctx, 1, text("four")))
-	m := poll(t, func() (wire.Message, bool) { return ts[1].PollInto(place) })
+	m := poll(t, func(m *wire.Message) bool { return ts[1].PollInto(place, m) })
 	require.Equal(t, "longer", string(m.Body))
 	require.False(t, place.Holds(m.Body))
 	m = poll(t, ts[1].Poll)
@@ -136,8 +132,7 @@ func TestWithdrawInTheMiddleOfABody(t *testing.T) {
 	_, ts, out := sharing(t)
 	buf := make([]byte, len(long))
 	rest := begin(out, 1000)
-	_, ok := ts[1].PollInto(placeOf(buf))
-	require.False(t, ok)
+	require.False(t, ts[1].PollInto(placeOf(buf), &wire.Message{}))
 	require.Equal(t, string(long[:1000]), string(buf[:1000]))
 	ts[1].Withdraw()
 	clear(buf)
@@ -151,8 +146,7 @@ func TestWithdrawInTheMiddleOfABody(t *testing.T) {
 func TestWithdrawOfAWholeBody(t *testing.T) {
 	ctx, ts, _ := sharing(t)
 	buf := make([]byte, 100)
-	_, ok := ts[1].PollInto(placeOf(buf))
-	require.False(t, ok)
+	require.False(t, ts[1].PollInto(placeOf(buf), &wire.Message{}))
 	ts[1].look.Lock() // as Recv would
 	ts[1].asleep = true
 	require.True(t, ts[1].rings[0].in.Sleep())
@@ -171,8 +165,7 @@ func TestWithdrawOfAWholeBody(t *testing.T) {
 func TestWithdrawOfAnEmptyPlace(t *testing.T) {
 	ctx, ts, _ := sharing(t)
 	buf := make([]byte, 100)
-	_, ok := ts[1].PollInto(placeOf(buf))
-	require.False(t, ok)
+	require.False(t, ts[1].PollInto(placeOf(buf), &wire.Message{}))
 	ts[1].Withdraw()
 	require.NoError(t, ts[0].Send(ctx, 1, text("four")))
 	m := poll(t, ts[1].Poll)
@@ -187,8 +180,8 @@ func TestTornMessage(t *testing.T) {
 	require.NoError(t, ts[0].Send(ctx, 1, text("whole")))
 	begin(out, 1000)
 	ts[0].kill()
-	_, ok := ts[1].PollInto(placeOf(make([]byte, len(long))))
-	for ; !ok; _, ok = ts[1].Poll() {
+	var m wire.Message
+	for ok := ts[1].PollInto(placeOf(make([]byte, len(long))), &m); !ok; ok = ts[1].Poll(&m) {
 	}
 	_, err := ts[1].Recv(ctx)
 	var gone *transport.PeerError
@@ -254,12 +247,13 @@ func TestGarbageOnTheSocketOfARing(t *testing.T) {
 func TestMessagesThroughMemoryAllocateNothing(t *testing.T) {
 	ctx, ts, _ := sharing(t)
 	for _, size := range []int{0, 8, 4 << 10, 40 << 10} {
+		var got wire.Message
 		m, place := &wire.Message{Kind: wire.User, Body: make([]byte, size)}, placeOf(make([]byte, size))
 		require.Zero(t, testing.AllocsPerRun(1000, func() {
 			if err := ts[0].Send(ctx, 1, m); err != nil {
 				panic(err)
 			}
-			if _, ok := ts[1].PollInto(place); !ok {
+			if !ts[1].PollInto(place, &got) {
 				panic("nothing came")
 			}
 		}), "%d bytes", size)

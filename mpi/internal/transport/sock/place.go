@@ -7,19 +7,18 @@ import (
 
 // A lodging is the place that a call offers for a body, and what becomes of it.
 type lodging struct {
-	free  transport.Place // nobody's yet, if it has a Buf
-	taken transport.Place // some message's, whole or not
-	guest *link           // that brings it, if it is not whole
+	transport.Place
+	free  bool  // it is nobody's yet; else some message's, whole or not, if it has a Buf
+	guest *link // that brings it, if it is not whole
 }
 
 // PollInto is Poll with a place for a body, which one that comes through memory
 // may take; see transport.Placer.
-func (t *Transport) PollInto(p transport.Place) (wire.Message, bool) {
+func (t *Transport) PollInto(p transport.Place, m *wire.Message) bool {
 	t.look.Lock()
 	defer t.look.Unlock()
-	t.place = lodging{free: p}
-	m, ok, _ := t.watch()
-	return m, ok
+	t.place = lodging{Place: p, free: true}
+	return t.watch(m)
 }
 
 // Memory returns n bytes for the body of m, which l brings: the place that was
@@ -27,11 +26,11 @@ func (t *Transport) PollInto(p transport.Place) (wire.Message, bool) {
 func (l *link) Memory(m *wire.Message, n int) []byte {
 	t := l.t
 	m.Src = l.peer.rank
-	if !t.place.free.Fits(m, n) || t.inbox.Fits(&t.place.free) {
+	if !t.place.free || !t.place.Fits(m, n) || t.inbox.Fits(&t.place.Place) {
 		return wire.NewBody(n)
 	}
-	t.place.taken, t.place.free, t.place.guest = t.place.free, transport.Place{}, l
-	return t.place.taken.Buf[:n:n]
+	t.place.free, t.place.guest = false, l
+	return t.place.Buf[:n:n]
 }
 
 // settle notes that nothing more that l brings will come into a place that it has
@@ -49,6 +48,6 @@ func (t *Transport) Withdraw() {
 	if l := t.place.guest; l != nil {
 		l.in.Move(wire.NewBody(len(l.in.Body())))
 	}
-	t.inbox.Evict(&t.place.taken)
+	t.inbox.Evict(&t.place.Place)
 	t.place = lodging{}
 }

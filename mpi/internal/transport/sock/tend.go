@@ -67,11 +67,12 @@ func (t *Transport) move(l *link) (again bool, err error) {
 	if l.broken != nil {
 		return false, l.broken
 	}
-	m, ok := t.next(l)
+	var m wire.Message
+	ok := t.next(l, &m)
 	if !ok && t.cfg.Spin && l.in.Open() {
 		missing := l.in.Missing()
 		for start := time.Now(); !ok && l.in.Missing() == missing && time.Since(start) < spinTime; {
-			m, ok = t.next(l)
+			ok = t.next(l, &m)
 		}
 	}
 	switch {
