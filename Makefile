@@ -86,7 +86,7 @@ unit: ## all tests once, fuzz seeds and Examples included
 	$(GO) test $(QUICK)
 
 race: ## all tests once under the race detector
-	$(GO) test $(RACE) -timeout 20m $(QUICK)
+	$(GO) test $(RACE) -parallel $(WAITING) -timeout 20m $(QUICK)
 
 repeat: ## the concurrent tests COUNT times, under the race detector
 	$(GO) test $(RACE) -count=$(COUNT) -timeout 30m -skip '$(ONCE)' $(CONCURRENT)
