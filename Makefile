@@ -16,7 +16,7 @@ QUICK = $$($(GO) list ./... | grep -v /e2e$$)
 # Tests that repeat leaves out: matrices and models, which have many rounds of
 # their own, and what moves hundreds of megabytes.
 HEAVY := huge|both_send|cancelled_Send|full_inbox|unblocks_Send
-ONCE  := Collectives|LeavesAfterTheLast|JobGoesOnWithout|TestDrop$$|RecvInto|MissingRanks|TestLarge|OverEveryTransport|TestTransports|ManagerModel|TestSlice$$|TestStream$$|TestStreamLeft|TestDict$$|TestIndexed$$|Huge|Stubborn|DeathOfARank|SelfSend|OrderOfMessages|ManyGoroutines|InitTwice|ThatFinalizes|WithMembers|FlippedBit|Sealed|StoreAborts|NamesThatLead|ConformanceOfProcesses|NoKnockIsLost|TestKilled|WhoSharesMemory|InsistOnMemory|BlackHole|BrokenNetwork|SlowNetwork|IdleNetwork|SlowReader|Conformance/shm_spinning|Conformance/(unix|tcp|shm)/to_oneself|Conformance/to_oneself|Conformance/(unix|tcp|shm)/($(HEAVY))|Conformance/($(HEAVY))
+ONCE  := Collectives|LeaderAsks|SlowHost|MapOfLedRanks|LeavesAfterTheLast|JobGoesOnWithout|TestDrop$$|RecvInto|MissingRanks|TestLarge|OverEveryTransport|TestTransports|ManagerModel|TestSlice$$|TestStream$$|TestStreamLeft|TestDict$$|TestIndexed$$|Huge|Stubborn|DeathOfARank|SelfSend|OrderOfMessages|ManyGoroutines|InitTwice|ThatFinalizes|WithMembers|FlippedBit|Sealed|StoreAborts|NamesThatLead|ConformanceOfProcesses|NoKnockIsLost|TestKilled|WhoSharesMemory|InsistOnMemory|BlackHole|BrokenNetwork|SlowNetwork|IdleNetwork|SlowReader|Conformance/shm_spinning|Conformance/(unix|tcp|shm)/to_oneself|Conformance/to_oneself|Conformance/(unix|tcp|shm)/($(HEAVY))|Conformance/($(HEAVY))
 
 # The compiler of the MPI to build against, and how it is asked: Open MPI's way,
 # then MPICH's, whose answer begins with the compiler's name.
@@ -63,6 +63,7 @@ test: setup lint build ## everything that must hold; what computes runs beside w
 
 within: # the packages; what the race detector can't bear runs without it
 	$(MAKE) --no-print-directory race
+	DLP_TEST_HOSTS=3 $(GO) test $(RACE) -count=1 ./split
 	$(GO) test -run 'Huge|Nothing|UsedAgain' ./mpi ./mpi/internal/wire ./split
 	$(GO) test -run ConformanceOfProcesses ./mpi/internal/transport/sock
 	$(MAKE) --no-print-directory repeat

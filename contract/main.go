@@ -58,6 +58,9 @@ var (
 	_ func(*mpi.Comm, context.Context) error                                                     = (*mpi.Comm).Finalize
 	_ func(*launch.Session) string                                                               = (*launch.Session).Silence
 	_ func(*mpi.Comm, int, string)                                                               = (*mpi.Comm).Abort
+	_ func(context.Context, []string, func(context.Context, *mpi.Comm) error) error              = mpi.RunLocalOn
+	_ func(*mpi.Comm) [][]int                                                                    = (*mpi.Comm).Hosts
+	_ func(*mpi.Comm) *mpi.Comm                                                                  = (*mpi.Comm).PrivateOnHost
 	_ func(*mpi.Comm) string                                                                     = (*mpi.Comm).Backend
 	_ func(*mpi.Comm)                                                                            = (*mpi.Comm).Stop
 	_ func(*mpi.Comm) bool                                                                       = (*mpi.Comm).GoesOn

@@ -158,7 +158,7 @@ func TestThreeHosts(t *testing.T) {
 	t.Parallel()
 	h := newHosts(t)
 	programs := [][]string{
-		{"selftest"}, {"wordfreq", "-check", "../split"}, {"pi", "-check", "-items", "20", "-darts", "1000"},
+		{"selftest"}, {"selftest", "loop"}, {"wordfreq", "-check", "../split"}, {"pi", "-check", "-items", "20", "-darts", "1000"},
 	}
 	for _, l := range h.launchers(t) {
 		t.Run(l.name, func(t *testing.T) {
@@ -205,6 +205,24 @@ func TestFaultsOnThreeHosts(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// The same in the middle of a loop, at a leader and at a rank that has one.
+func TestFaultsInALoopOnThreeHosts(t *testing.T) {
+	t.Parallel()
+	h := newHosts(t)
+	for _, l := range h.launchers(t) {
+		if l.name != "dlprun --with mpirun.openmpi" { // which lets the ranks say their last
+			continue
+		}
+		for _, kind := range []string{"kill", "exit0", "error"} {
+			for _, rank := range []string{"4", "5"} {
+				r := l.run(t, 6, "selftest", "loop", kind, rank)
+				require.NotZero(t, r.status, "%s on rank %s: %v", kind, rank, r)
+				require.Contains(t, r.stderr, "rank "+rank, "%s: %v", kind, r)
+			}
+		}
 	}
 }
 

@@ -83,6 +83,23 @@ func (c *Comm) Local(rank int) bool {
 	return rank >= 0 && rank < len(c.group) && c.job.hostID(c.group[rank]) == c.job.hostID(c.engine.rank)
 }
 
+// Hosts returns the ranks of the communicator by the host that they run on: each
+// host's in ascending order, the hosts in the order of their first ranks.
+func (c *Comm) Hosts() (hosts [][]int) {
+	at := map[string]int{}
+	for r, w := range c.group {
+		id := c.job.hostID(w)
+		k, known := at[id]
+		if !known {
+			k = len(hosts)
+			at[id] = k
+			hosts = append(hosts, nil)
+		}
+		hosts[k] = append(hosts[k], r)
+	}
+	return hosts
+}
+
 // Host returns the name of the host that a rank of the communicator runs on. A
 // rank that does not exist has none, "".
 func (c *Comm) Host(rank int) string {
@@ -133,16 +150,36 @@ func (c *Comm) Private(op string, skip int) (*Comm, error) {
 		return nil, err
 	}
 	p := c.derive(k, "private", c.group)
-	p.hidden = true
-	p.engine.mu.Lock()
-	p.engine.private++
-	p.engine.mu.Unlock()
+	p.hide()
 	return p, nil
 }
 
+// PrivateOnHost returns a communicator of those ranks of a private one that run on
+// this rank's host, in their order, for the same library. It is no collective call:
+// it sends nothing and does not block. Free ends it. The caller makes one at most.
+func (c *Comm) PrivateOnHost() *Comm {
+	var group []int
+	for r, w := range c.group {
+		if c.Local(r) {
+			group = append(group, w)
+		}
+	}
+	p := c.derive(c.born, "on host of "+strconv.Itoa(group[0]), group)
+	p.hide()
+	return p
+}
+
+// hide makes a communicator one of a library.
+func (c *Comm) hide() {
+	c.engine.mu.Lock()
+	defer c.engine.mu.Unlock()
+	c.hidden = true
+	c.engine.private++
+}
+
 // Free forgets the communicator and what has arrived for it. The caller sees to
-// it that no rank sends on it any more. Only communicators made by Private need
-// it; it does not block.
+// it that no rank sends on it any more. Only communicators made by Private and
+// PrivateOnHost need it; it does not block.
 func (c *Comm) Free() {
 	e := c.engine
 	e.mu.Lock()

@@ -55,6 +55,20 @@ func ExampleRunLocal() {
 	// Output: rank 1: out of luck
 }
 
+// Four ranks on two hosts, as far as the program can see.
+func ExampleRunLocalOn() {
+	err := mpi.RunLocalOn(context.Background(), []string{"n1", "n1", "n2", "n2"}, func(ctx context.Context, c *mpi.Comm) error {
+		if c.Rank() == 2 {
+			fmt.Println(c.Host(2), c.LocalRank(), c.Local(1))
+		}
+		return nil
+	})
+	if err != nil {
+		fmt.Println(err)
+	}
+	// Output: n2 0 false
+}
+
 func ExampleComm() {
 	onThree(func(ctx context.Context, c *mpi.Comm) error {
 		if c.IsRoot() {
@@ -114,6 +128,16 @@ func ExampleComm_LocalSize() {
 		return nil
 	})
 	// Output: this host's memory is shared by 3
+}
+
+func ExampleComm_Hosts() {
+	onThree(func(ctx context.Context, c *mpi.Comm) error {
+		if c.IsRoot() {
+			fmt.Println(c.Hosts())
+		}
+		return nil
+	})
+	// Output: [[0 1 2]]
 }
 
 func ExampleComm_Host() {
@@ -211,6 +235,29 @@ func ExampleComm_Private() {
 		return err
 	})
 	// Output: 30
+}
+
+// A library has the ranks of each host speak with each other.
+func ExampleComm_PrivateOnHost() {
+	hosts := []string{"n1", "n1", "n2", "n2", "n2"}
+	err := mpi.RunLocalOn(context.Background(), hosts, func(ctx context.Context, c *mpi.Comm) error {
+		p, err := c.Private("stats.PerHost", 0)
+		if err != nil {
+			return err
+		}
+		defer p.Free()
+		here := p.PrivateOnHost()
+		defer here.Free()
+		n, err := mpi.Reduce(ctx, here, mpi.Root, 1, mpi.Sum[int])
+		if here.IsRoot() && !c.IsRoot() {
+			fmt.Println(c.Host(c.Rank()), "has", n)
+		}
+		return err
+	})
+	if err != nil {
+		fmt.Println(err)
+	}
+	// Output: n2 has 3
 }
 
 func ExampleComm_Free() {

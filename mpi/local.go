@@ -31,16 +31,30 @@ func RunLocal(ctx context.Context, n int, run func(ctx context.Context, c *Comm)
 	if n < 1 {
 		return fmt.Errorf("mpi: RunLocal: n is %d; a job has 1 rank or more", n)
 	}
+	return RunLocalOn(ctx, slices.Repeat([]string{launch.Host()}, n), run)
+}
+
+// RunLocalOn is [RunLocal] with len(hosts) ranks that take themselves to be on
+// several hosts, rank r on one that is called hosts[r]: Host, Hosts and Local say so,
+// and ranks share memory with those of their own host only. It lets tests try what a
+// program does on several hosts.
+func RunLocalOn(ctx context.Context, hosts []string, run func(ctx context.Context, c *Comm) error) error {
+	n := len(hosts)
+	if n < 1 {
+		return errors.New("mpi: RunLocalOn: hosts is empty; name the host of each rank")
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	l := &localJob{cancel: cancel, failed: make([]error, n)}
 	worlds := make([]*Comm, n)
-	host, shared := launch.Host(), &localMemory{}
+	shared := map[string]*localMemory{}
+	peers := make([]launch.Peer, n)
+	for r, host := range hosts {
+		shared[host] = &localMemory{}
+		peers[r] = launch.Peer{Rank: r, Host: host, HostID: host}
+	}
 	for r, t := range mem.New(n) {
-		j := &job{backend: "inproc", size: n, peers: make([]launch.Peer, n), local: l, memory: shared}
-		for p := range j.peers {
-			j.peers[p] = launch.Peer{Rank: p, Host: host}
-		}
+		j := &job{backend: "inproc", size: n, peers: peers, local: l, memory: shared[hosts[r]]}
 		worlds[r] = j.world(newEngine(t, r, n, j.host), r)
 		l.engines = append(l.engines, worlds[r].engine)
 	}

@@ -88,13 +88,14 @@ func (b *board) close() (out int) {
 	return min(int(b.next.Swap(uint64(b.n)<<turnBits)>>turnBits), b.n)
 }
 
-// An offer is what a rank is told that may take from a board.
+// An offer is what a rank is told that may take from a board, or from a shelf.
 type offer struct {
 	name    string   // of the memory; "" offers nothing
 	place   int      // of the rank's notes
 	chunk   int      // rank 0's options
 	policy  Chunking //
 	bounded bool     // there is a limit
+	shelf   bool     // name is that of a shelf, which has neither of these
 }
 
 // A drawer takes chunks from a board for one rank. It is not safe for concurrent

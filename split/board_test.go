@@ -11,7 +11,7 @@ import (
 
 func newBoard(n, ranks int) *board {
 	words := make([]uint64, boardSize(ranks)/8)
-	return boardOf(unsafe.Slice((*byte)(unsafe.Pointer(&words[0])), 8*len(words)), n)
+	return boardOf(bytesOf(words), n)
 }
 
 // Whatever way ranks take from a board, at once, each index goes to one of them.
@@ -107,4 +107,8 @@ func TestDrawerFollowsThePolicy(t *testing.T) {
 		require.EqualValues(t, 10, d.note.done.Load())
 		require.False(t, d.note.busy.Load())
 	}
+}
+
+func bytesOf(words []uint64) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(&words[0])), 8*len(words))
 }

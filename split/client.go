@@ -16,6 +16,9 @@ type client struct {
 	cfg  *config
 	ctx  context.Context
 	hand *hand
+	way  *mpi.Comm // to the root; of its host, where the rank has a leader
+	back mpi.Tag   // of what comes that way
+	free func()    // of comm and way
 
 	// sending is the context of all messages to the root. It ends some time after
 	// ctx: what was begun is sent whole, so that both sides agree on what is done.
@@ -28,7 +31,10 @@ type client struct {
 
 // newClient says hello.
 func newClient(ctx context.Context, comm *mpi.Comm, cfg *config, hand *hand) *client {
-	c := &client{comm: comm, cfg: cfg, ctx: ctx, hand: hand}
+	c := &client{comm: comm, cfg: cfg, ctx: ctx, hand: hand, way: comm, back: tag, free: comm.Free}
+	if isLed(comm) {
+		c.follow()
+	}
 	c.sending, c.release = outlive(ctx, patience)
 	h := hello{items: cfg.items}
 	err := cfg.check()
@@ -44,8 +50,24 @@ func newClient(ctx context.Context, comm *mpi.Comm, cfg *config, hand *hand) *cl
 	return c
 }
 
+// follow has what this rank and the root say go by the rank's leader, which may be
+// this one.
+func (c *client) follow() {
+	here := c.comm.PrivateOnHost()
+	c.way, c.back = here, clientTag
+	if here.IsRoot() {
+		c.free = lead(c.ctx, c.comm, here).done
+		return
+	}
+	c.free = func() {
+		here.Free()
+		c.comm.Free()
+	}
+}
+
 // report sends r to the manager.
 func (c *client) report(r *report) error {
+	r.seen = c.hand.seen()
 	return c.send(r.encode())
 }
 
@@ -59,7 +81,7 @@ func (c *client) wait(h *hand) (waited bool, err error) {
 
 // receive takes in one message of the manager.
 func (c *client) receive(ctx context.Context) error {
-	b, _, err := c.comm.Recv(ctx, mpi.Root, tag)
+	b, _, err := c.way.Recv(ctx, mpi.Root, c.back)
 	if err != nil {
 		return err
 	}
@@ -88,13 +110,18 @@ func (c *client) receive(ctx context.Context) error {
 	return nil
 }
 
-// look opens the board that the root offers. Where that can't be done, the manager
-// goes on granting.
+// look opens the board or the shelf that the root offers. Where that can't be done, the
+// manager goes on granting.
 func (c *client) look(o offer) {
 	if o.name == "" {
 		return
 	}
-	if mem, err := c.comm.OpenMemory(o.name); err == nil && len(mem) >= boardSize(o.place+1) {
+	mem, err := c.comm.OpenMemory(o.name)
+	switch {
+	case err != nil:
+	case o.shelf && len(mem) >= shelfSize(o.place+1):
+		c.hand.shelved(newPicker(shelfOf(mem), o.place))
+	case !o.shelf && len(mem) >= boardSize(o.place+1):
 		c.hand.offered(newDrawer(boardOf(mem, c.cfg.items), o, c.comm.Size()))
 	}
 }
@@ -143,10 +170,10 @@ func (c *client) remember(index int, err error) {
 // calling the loop.
 func (c *client) leave(r report) {
 	r.leave = true
-	err := c.send(r.encode())
+	err := c.report(&r)
 	c.release()
 	if err != nil || c.hand.is(byManager) {
-		c.comm.Free()
+		c.free()
 		return
 	}
 	go c.drain()
@@ -154,9 +181,9 @@ func (c *client) leave(r report) {
 
 // drain reads what the manager still sends to a rank that has left.
 func (c *client) drain() {
-	defer c.comm.Free()
+	defer c.free()
 	for {
-		b, _, err := c.comm.Recv(context.WithoutCancel(c.ctx), mpi.Root, tag)
+		b, _, err := c.way.Recv(context.WithoutCancel(c.ctx), mpi.Root, c.back)
 		if err != nil || len(b) == 0 || kind(b[0]) == kindEnd {
 			return
 		}
@@ -164,7 +191,7 @@ func (c *client) drain() {
 }
 
 func (c *client) send(b []byte) error {
-	return c.comm.Send(c.sending, mpi.Root, tag, b)
+	return c.way.Send(c.sending, mpi.Root, tag, b)
 }
 
 // outlive returns a context that ends d after ctx has, or when release is called.

@@ -87,8 +87,8 @@ func (r *Results[R]) claim() (int, bool) {
 		switch {
 		case got.over:
 			return 0, false
-		case got.ask:
-			r.ask(early)
+		case got.ask != nothing:
+			r.ask(got.ask)
 		case got.run.len() > 0:
 		case r.hand.ask():
 			start := time.Now()

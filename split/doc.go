@@ -43,6 +43,9 @@
 //
 // # What holds for all of them
 //
+// On hosts other than rank 0's, the lowest rank speaks with rank 0 for the others, also
+// after it has left the loop itself: they begin when it has called the loop.
+//
 // All ranks of the communicator call the same function, with the same n and the
 // same [Keys]; a disagreement is an error on every rank that names ranks and
 // index. Rank 0 manages and works: four ranks are four workers, and one rank

@@ -4,8 +4,8 @@ import "sync"
 
 // A hand holds the indices that were granted to this rank and that it has not
 // begun. Grants are put in by whoever hears from the manager, and taken out by
-// whoever works. Where there are none it takes from the board, if the rank was
-// offered one.
+// whoever works. Where there are none it takes from the board or the shelf, if the
+// rank was offered one.
 type hand struct {
 	mu      sync.Mutex
 	changed sync.Cond // something was put in, or it is over
@@ -13,6 +13,7 @@ type hand struct {
 	head    int // of spans: those before are used up
 	count   int // indices in spans
 	drawer  *drawer
+	picker  *picker          // from the shelf of this rank's host; excludes drawer
 	drawn   span             // taken from the board, and not begun
 	begun   map[int]struct{} // taken from the board by tasks of a map, and not finished; nil where nobody counts
 	ahead   int              // ask for more when fewer than this are left
@@ -77,16 +78,34 @@ func (h *hand) offered(d *drawer) {
 	}
 }
 
+// shelved gives h a shelf to take from.
+func (h *hand) shelved(p *picker) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.picker = p
+}
+
+// seen is how many batches of the shelf this rank knew of when it last took from it, or
+// noShelf.
+func (h *hand) seen() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.picker == nil {
+		return noShelf
+	}
+	return h.picker.seen
+}
+
 // taken is what a hand gives to whoever works.
 type taken struct {
 	run   span // empty if there is nothing
-	drawn bool // run is from the board
-	ask   bool // ask the manager for more, without waiting
+	drawn bool // run is from the board or the shelf
+	ask   want // what to tell the manager, without waiting: early, low or nothing
 	over  bool // the loop has ended for this rank
 }
 
 // take removes a run of at most limit indices.
-func (h *hand) take(limit int) taken {
+func (h *hand) take(limit int) (got taken) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
@@ -94,14 +113,17 @@ func (h *hand) take(limit int) taken {
 		return taken{over: true}
 	case h.count > 0:
 		return h.takeGranted(limit)
-	case h.drawer == nil:
-		return taken{}
-	case h.drawn.len() == 0:
+	case h.drawn.len() > 0:
+	case h.drawer != nil:
 		h.drawn = h.drawer.draw()
+	case h.picker != nil:
+		h.drawn, got.ask = h.picker.pick()
+	default:
+		return taken{}
 	}
 	n := min(limit, h.drawn.len())
 	h.drawn.lo += n
-	got := taken{run: span{h.drawn.lo - n, h.drawn.lo}, drawn: true}
+	got.run, got.drawn = span{h.drawn.lo - n, h.drawn.lo}, true
 	if h.begun != nil && n > 0 {
 		h.begun[got.run.lo] = struct{}{}
 	}
@@ -123,7 +145,7 @@ func (h *hand) takeGranted(limit int) taken {
 		if spare := h.count - h.ahead; spare > 0 {
 			n = min(n, spare)
 		} else {
-			got.ask, h.asked = true, true
+			got.ask, h.asked = early, true
 		}
 	}
 	h.count -= n

@@ -2,7 +2,10 @@ package split_test
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -17,13 +20,31 @@ var (
 	rankCounts = []int{1, 2, 3, 5, 8}
 )
 
+// onHosts returns the hosts of n ranks on so many of them: rank 0 is alone on its own,
+// and the others take turns.
+func onHosts(n, hosts int) []string {
+	names := make([]string, n)
+	for r := range names {
+		names[r] = "h0"
+		if r > 0 && hosts > 1 {
+			names[r] = fmt.Sprint("h", 1+(r-1)%(hosts-1))
+		}
+	}
+	return names
+}
+
+// testHosts says on how many hosts the ranks of all tests seem to be; one, if it is
+// not set.
+const testHosts = "DLP_TEST_HOSTS"
+
 // onRanks runs body on n ranks, as goroutines, and fails t if it does not end or
 // a rank returns an error.
 func onRanks(t *testing.T, n int, body func(ctx context.Context, c *mpi.Comm) error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	require.NoError(t, mpi.RunLocal(ctx, n, body))
+	hosts, _ := strconv.Atoi(os.Getenv(testHosts))
+	require.NoError(t, mpi.RunLocalOn(ctx, onHosts(n, hosts), body))
 }
 
 // errorsOf runs body on n ranks and returns what it returned on each of them. No

@@ -14,7 +14,7 @@ type Loop struct {
 	*member
 	state   loopState
 	current span   // being worked through; what comes after it is in the hand
-	drawn   bool   // current is from the board
+	drawn   bool   // current is from the board or the shelf
 	working int    // 1 while the body has an index
 	pending report // what happened since the last one
 
@@ -144,8 +144,8 @@ func (l *Loop) refill() bool {
 		switch {
 		case got.over:
 			return false
-		case got.ask:
-			l.report(early)
+		case got.ask != nothing:
+			l.report(got.ask)
 		case got.run.len() == 0:
 			l.fetch()
 			continue

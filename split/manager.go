@@ -22,14 +22,16 @@ type manager struct {
 	todo     queue
 	again    redo // beside todo
 	seats    []seat
-	waiters  []int // ranks whose request can't be answered yet, first come first
-	resting  bool  // rank 0 has asked, and only manages
-	goesOn   bool  // without ranks that are lost
-	missing  int   // ranks that are
-	suspects int   // ranks that have something in hand with which others were lost
-	greeted  int   // ranks that said hello
-	away     int   // ranks that left
-	doubts   int   // ranks whose keys differ, asked where
+	hosts    []*host // other than rank 0's, that have a shelf
+	stocked  []*host // of them: what is on their shelves can be taken back
+	waiters  []int   // ranks whose request can't be answered yet, first come first
+	resting  bool    // rank 0 has asked, and only manages
+	goesOn   bool    // without ranks that are lost
+	missing  int     // ranks that are
+	suspects int     // ranks that have something in hand with which others were lost
+	greeted  int     // ranks that said hello
+	away     int     // ranks that left
+	doubts   int     // ranks whose keys differ, asked where
 
 	turn int           // chunks handed out
 	held int           // indices granted to all ranks
@@ -74,14 +76,21 @@ type seat struct {
 	doubted bool // has other keys, and was asked where they begin to differ
 	left    bool // sent its last report, or is lost
 	lost    bool
-	count   int           // items done
-	busy    time.Duration // spent on them
-	suspect bool          // holds an item with which a rank was lost, and nothing else
-	did     []span        // Managed, where the job goes on without lost ranks: what is done there
-	ended   bool          // was told that the loop is over for it
+	speed
+	suspect bool   // holds an item with which a rank was lost, and nothing else
+	did     []span // Managed, where the job goes on without lost ranks: what is done there
+	ended   bool   // was told that the loop is over for it
 
-	offer   *offer // of a place on the board; nil: none
+	offer   *offer // of a place on the board or the shelf; nil: none
 	offered bool   // it was told
+	host    *host  // nil: it has no shelf
+	seen    int    // batches on the shelf, at its latest report; or noShelf
+}
+
+// A speed is how fast a rank is, or a host, as far as is known.
+type speed struct {
+	count int           // items done
+	busy  time.Duration // spent on them
 }
 
 // A report is what a rank tells the manager.
@@ -90,8 +99,9 @@ type report struct {
 	leave   bool          // this is the last report
 	broke   bool          // the rank left its loop in the last item of done
 	done    int           // so many of the first indices the rank holds are done
-	drawn   int           // so many indices of the board are done
-	back    []span        // indices of the board that the rank gives back
+	drawn   int           // so many indices of the board or the shelf are done
+	back    []span        // indices from there that the rank gives back
+	seen    int           // batches on the shelf when it last took from it, or noShelf
 	indices []int         // Map: these are done
 	busy    time.Duration // spent on what is done
 	wait    time.Duration // from the last request to its answer
@@ -109,6 +119,7 @@ const (
 	nothing want = iota
 	now          // the rank has none, and waits
 	early        // the rank has some, and wants an answer at once, be it empty
+	low          // the shelf of its host has few; no answer goes to the rank
 )
 
 // A hello is what a rank says when it calls the loop.
@@ -129,11 +140,12 @@ type grant struct {
 type decision struct {
 	rank   int
 	what   kind
-	grant  grant    // with kindGrant
-	hashes []byte   // with kindQuery: 8 bytes a key
-	end    *verdict // with kindEnd
-	err    error    // with kindEnd: the same, for rank 0
-	how    ending   // with kindEnd, for rank 0
+	grant  grant      // with kindGrant
+	batch  batchGrant // with kindBatch
+	hashes []byte     // with kindQuery: 8 bytes a key
+	end    *verdict   // with kindEnd
+	err    error      // with kindEnd: the same, for rank 0
+	how    ending     // with kindEnd, for rank 0
 }
 
 const firstCost = 20 * time.Microsecond // of a request, before one was measured
@@ -249,6 +261,7 @@ func (m *manager) report(rank int, r *report) {
 	if s.left {
 		return
 	}
+	s.seen = r.seen
 	if !m.over {
 		m.account(rank, r)
 		m.calm(s)
@@ -259,6 +272,9 @@ func (m *manager) report(rank int, r *report) {
 	case m.over:
 	case r.want == early:
 		m.answer(rank, r.want)
+	case r.want == low:
+		m.restock(s)
+		m.serve()
 	case r.want == now && m.rests(rank):
 		m.resting = true
 	case r.want == now:
@@ -276,7 +292,12 @@ func (m *manager) account(rank int, r *report) {
 	s := &m.seats[rank]
 	m.busy += r.busy
 	s.busy += r.busy
-	s.count += r.done + r.drawn + len(r.indices) + len(r.failures)
+	count := r.done + r.drawn + len(r.indices) + len(r.failures)
+	s.count += count
+	if s.host != nil {
+		s.host.busy += r.busy
+		s.host.count += count
+	}
 	if s.prompt && r.wait > 0 {
 		m.cost += (r.wait - m.cost) / 4
 		s.prompt = false
@@ -286,7 +307,7 @@ func (m *manager) account(rank int, r *report) {
 			return
 		}
 	}
-	if !m.popDone(rank, r.done) || !m.bookDrawn(r.drawn, r.back) {
+	if !m.popDone(rank, r.done) || !m.bookDrawn(s, r.drawn, r.back) {
 		m.end(m.strange(rank))
 		return
 	}
@@ -294,14 +315,14 @@ func (m *manager) account(rank int, r *report) {
 		m.fresh[n-1].hi--
 	}
 	for _, i := range r.indices {
-		if !m.remove(s, i) && !m.bookDrawn(1, nil) {
+		if !m.remove(s, i) && !m.bookDrawn(s, 1, nil) {
 			m.end(m.strange(rank))
 			return
 		}
 		m.stored++
 	}
 	for _, f := range r.failures {
-		if !m.remove(s, f.Index) && !m.bookDrawn(1, nil) {
+		if !m.remove(s, f.Index) && !m.bookDrawn(s, 1, nil) {
 			m.end(m.strange(rank))
 			return
 		}
@@ -374,7 +395,10 @@ func (m *manager) popDone(rank, k int) bool {
 
 // bookDrawn books done indices of the board as done, and puts back into the queue
 // what the rank that took them does not want.
-func (m *manager) bookDrawn(done int, back []span) bool {
+func (m *manager) bookDrawn(s *seat, done int, back []span) bool {
+	if s.host != nil {
+		return m.bookShelf(s.host, done, back)
+	}
 	if done+countSpans(back) > m.drawn() {
 		return false
 	}
@@ -459,6 +483,7 @@ func (m *manager) leave(rank int) {
 	if s.doubted {
 		m.silent(rank)
 	}
+	m.vacate(s.host)
 	m.dismiss(rank)
 	if m.over {
 		return
@@ -504,6 +529,7 @@ func (m *manager) stop() {
 	}
 	m.stopping = true
 	m.todo.seal()
+	m.clearAll()
 	m.settle()
 }
 
@@ -595,6 +621,9 @@ func (m *manager) serve() bool {
 		case m.answer(m.waiters[k], now):
 			m.waiters = slices.Delete(m.waiters, k, k+1)
 		case m.again.count == 0 && m.suspects == 0:
+			if m.todo.left() == 0 {
+				m.clearAll()
+			}
 			return false
 		default:
 			k++
@@ -607,6 +636,10 @@ func (m *manager) serve() bool {
 // empty grant to a rank that does not wait, and reports false.
 func (m *manager) answer(rank int, w want) bool {
 	s := &m.seats[rank]
+	if m.restock(s) {
+		m.emit(decision{rank: rank, what: kindGrant}) // look there
+		return true
+	}
 	g := grant{spans: s.grant[:0]}
 	m.choose(rank, &g)
 	got := len(g.spans) > 0
@@ -643,7 +676,7 @@ func (m *manager) choose(rank int, g *grant) {
 		return
 	}
 	o := m.outlook()
-	o.own = s.mean(m.cost)
+	o.own, o.did = m.paceOf(s), s.count
 	chunk := min(m.size(o), o.left, m.fit(o))
 	switch {
 	case chunk == 0:
@@ -681,13 +714,23 @@ func (m *manager) outlook() outlook {
 	return o
 }
 
-// mean is how long an item takes at s; 0 if that was not measured for as long as some
+// mean is how long an item takes; 0 if that was not measured for as long as some
 // requests take.
-func (s *seat) mean(cost time.Duration) time.Duration {
-	if s.busy < longItem*cost || s.count == 0 {
+func (p *speed) mean(cost time.Duration) time.Duration {
+	if p.busy < longItem*cost || p.count == 0 {
 		return 0
 	}
-	return max(s.busy/time.Duration(s.count), 1)
+	return max(p.busy/time.Duration(p.count), 1)
+}
+
+// paceOf is how long an item takes at s, or, as long as little is known of it, at the
+// ranks of its host; 0 if nobody knows.
+func (m *manager) paceOf(s *seat) time.Duration {
+	own := s.mean(m.cost)
+	if own == 0 && s.host != nil {
+		own = s.host.mean(m.cost)
+	}
+	return own
 }
 
 // fit is how many indices can be done in the time that is left.
@@ -745,7 +788,9 @@ func (m *manager) progress() snapshot {
 	for i := range m.seats {
 		s := &m.seats[i]
 		busy := len(s.held) > 0
-		if s.offer != nil {
+		if s.host != nil {
+			busy = busy || s.host.active() && s.seen != noShelf && !s.left
+		} else if s.offer != nil {
 			note := m.todo.board.notes[s.offer.place]
 			noted += int(note.done.Load())
 			busy = busy || note.busy.Load() && !s.left
@@ -755,6 +800,9 @@ func (m *manager) progress() snapshot {
 		}
 	}
 	p.done += max(noted, 0)
+	for _, h := range m.hosts {
+		p.done += max(h.noted-h.done, 0)
+	}
 	return p
 }
 

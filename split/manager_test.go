@@ -8,7 +8,6 @@ import (
 	"slices"
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/stretchr/testify/require"
 
@@ -393,8 +392,7 @@ func TestManagerStops(t *testing.T) {
 // What ranks have taken from a board before it stops is waited for.
 func TestManagerStopsABoard(t *testing.T) {
 	m := newManager(newConfig("Map", 10, []Option{Chunk(4)}), 1)
-	words := make([]uint64, boardSize(1)/8)
-	b := boardOf(unsafe.Slice((*byte)(unsafe.Pointer(&words[0])), 8*len(words)), 10)
+	b := newBoard(10, 1)
 	m.share(b, "", []int{0})
 	m.hello(0, hello{items: 10})
 	require.Equal(t, span{0, 4}, b.add(4))
@@ -445,6 +443,7 @@ type world struct {
 	r      *rand.Rand
 	m      *manager
 	ranks  []*modelRank
+	hosts  []*modelHost
 	length int // of the sequence
 	did    map[int]int
 	bad    map[int]int // how often each of these is to fail
@@ -458,7 +457,17 @@ type world struct {
 	unsure []int        // Managed with a journal: at these a rank left
 }
 
+// A modelHost is one with a leader: what its ranks are told goes that way.
+type modelHost struct {
+	leader int
+	shelf  *shelf
+	down   []decision
+	up     [][]span // what comes back from the shelf
+}
+
 type modelRank struct {
+	host    *modelHost
+	picker  *picker    // once it has an offer
 	up      []report   // on their way to the manager
 	down    []decision // on their way here
 	hand    []int
@@ -492,7 +501,7 @@ func newWorld(t testing.TB, seed uint64) *world {
 	}
 	n := w.length
 	if w.mapped {
-		opts = append(opts, Window(1+r.IntN(5)))
+		opts = append(opts, Window(1+r.IntN(5)*r.IntN(20)))
 		if r.IntN(2) == 0 {
 			w.next = 0
 		}
@@ -527,6 +536,9 @@ func newWorld(t testing.TB, seed uint64) *world {
 	for i := range w.ranks {
 		w.ranks[i] = &modelRank{}
 	}
+	if r.IntN(2) == 0 {
+		w.lead()
+	}
 	w.m.consumed(0, w.next)
 	return w
 }
@@ -546,9 +558,48 @@ func (w *world) resume() {
 // share lets some ranks take from a board.
 func (w *world) share() {
 	some := w.r.Perm(len(w.ranks))[:1+w.r.IntN(len(w.ranks))]
-	words := make([]uint64, boardSize(len(some))/8)
-	mem := unsafe.Slice((*byte)(unsafe.Pointer(&words[0])), 8*len(words))
-	w.m.share(boardOf(mem, w.length), "a board", some)
+	w.m.share(newBoard(w.length, len(some)), "a board", some)
+}
+
+// lead gives some of the ranks that don't take from a board leaders, of up to two hosts.
+func (w *world) lead() {
+	for range 1 + w.r.IntN(2) {
+		words := make([]uint64, shelfSize(len(w.ranks))/8)
+		h, ranks := &modelHost{shelf: shelfOf(bytesOf(words))}, []int(nil)
+		for r := 1; r < len(w.ranks); r++ {
+			if s := &w.m.seats[r]; s.offer == nil && w.ranks[r].host == nil && w.r.IntN(3) > 0 {
+				w.ranks[r].host = h
+				ranks = append(ranks, r)
+			}
+		}
+		if len(ranks) > 0 {
+			h.leader = ranks[0]
+			w.hosts = append(w.hosts, h)
+			w.m.leads(h.leader, ranks, "a shelf")
+		}
+	}
+}
+
+// relay lets a leader do what it is told, and the manager hear what it gives back.
+func (w *world) relay(h *modelHost) {
+	if len(h.up) > 0 && w.r.IntN(2) == 0 {
+		w.m.returned(h.leader, h.up[0])
+		h.up = h.up[1:]
+		return
+	}
+	if len(h.down) == 0 {
+		return
+	}
+	d := h.down[0]
+	h.down = h.down[1:]
+	switch d.what {
+	case kindBatch:
+		require.Empty(w.t, h.shelf.place(d.batch))
+	case kindClear:
+		h.up = append(h.up, h.shelf.clear())
+	default:
+		w.ranks[d.rank].down = append(w.ranks[d.rank].down, d)
+	}
 }
 
 func (w *world) run() {
@@ -567,11 +618,19 @@ func (w *world) done() bool {
 			return false
 		}
 	}
+	for _, h := range w.hosts {
+		if len(h.down)+len(h.up) > 0 {
+			return false
+		}
+	}
 	return w.m.over
 }
 
 func (w *world) step(rank int) {
 	k := w.ranks[rank]
+	for _, h := range w.hosts {
+		w.relay(h)
+	}
 	switch w.r.IntN(6) {
 	case 0, 1:
 		w.listen(rank, k)
@@ -596,7 +655,11 @@ func (w *world) step(rank int) {
 	for _, d := range w.m.take() {
 		d.grant.spans = append([]span(nil), d.grant.spans...)
 		w.watch(d)
-		w.ranks[d.rank].down = append(w.ranks[d.rank].down, d)
+		if k := w.ranks[d.rank]; k.host != nil {
+			k.host.down = append(k.host.down, d)
+		} else {
+			k.down = append(k.down, d)
+		}
 	}
 	if !w.m.cfg.unbounded {
 		// One more may have gone out of turn.
@@ -677,6 +740,9 @@ func (w *world) skip() {
 // watch looks whether what rank 0 gets is for it to do, and whether an item that
 // has failed goes to another rank.
 func (w *world) watch(d decision) {
+	for _, i := range indicesOf(d.batch.spans) {
+		require.NotContains(w.t, w.last, i, "what has failed somewhere is on a shelf")
+	}
 	others := 0
 	for r := range w.m.seats {
 		if s := &w.m.seats[r]; r != d.rank && s.greeted && !s.left {
@@ -723,7 +789,9 @@ func (w *world) hear(k *modelRank, d decision) {
 	switch d.what {
 	case kindGrant:
 		k.asked = false
-		if o := d.grant.offer; o.name != "" {
+		if o := d.grant.offer; o.shelf {
+			k.picker = newPicker(k.host.shelf, o.place)
+		} else if o.name != "" {
 			k.drawer = newDrawer(w.m.todo.board, o, len(w.ranks))
 		}
 		for _, s := range d.grant.spans {
@@ -750,7 +818,13 @@ func (w *world) report(k *modelRank, r report) {
 	if k.met && !k.told {
 		k.told, r.atEnd, r.length = true, true, w.length
 	}
-	r.busy = time.Duration(w.r.IntN(1000)) * time.Duration(r.done+len(r.indices))
+	r.busy = time.Duration(w.r.IntN(1000)) * time.Duration(r.done+r.drawn+len(r.indices))
+	if r.seen = noShelf; k.host != nil {
+		r.busy *= 10_000 // or there is no batch
+		if k.picker != nil {
+			r.seen = k.picker.seen
+		}
+	}
 	k.silent, k.quiet, k.indices, k.fails = 0, 0, nil, nil
 	k.left = r.leave
 	if r.leave {
@@ -784,6 +858,7 @@ func (w *world) work(rank int, k *modelRank) {
 		}
 		k.drawn = k.drawn[1:]
 	case k.drawer != nil && w.draw(k):
+	case k.picker != nil && w.pick(k):
 	case !k.asked:
 		k.asked = true
 		w.report(k, report{want: now})
@@ -810,6 +885,17 @@ func (w *world) draw(k *modelRank) bool {
 	run := k.drawer.draw()
 	for i := run.lo; i < run.hi; i++ {
 		k.drawn = append(k.drawn, i)
+	}
+	return run.len() > 0
+}
+
+func (w *world) pick(k *modelRank) bool {
+	run, ask := k.picker.pick()
+	for i := run.lo; i < run.hi; i++ {
+		k.drawn = append(k.drawn, i)
+	}
+	if ask != nothing {
+		w.report(k, report{want: ask})
 	}
 	return run.len() > 0
 }

@@ -49,6 +49,7 @@ type outlook struct {
 	done  int           // items finished
 	mean  time.Duration // that an item takes; 0 if none is finished
 	own   time.Duration // the same at the rank that asks; 0 if too little is known
+	did   int           // items that this rank has finished
 	cost  time.Duration // of a request to the manager
 }
 
@@ -82,7 +83,8 @@ const (
 
 // adaptive is factoring's half of what is left, between the bounds that the
 // measured times set. It never hands out more than has been measured, so that it
-// doubles its way up from single items.
+// doubles its way up from single items, and triples what a rank has done whose speed is
+// not known, which may be a slow one.
 func adaptive(o outlook) int {
 	if o.mean == 0 || o.mean >= longItem*o.cost {
 		return 1
@@ -90,6 +92,9 @@ func adaptive(o outlook) int {
 	chunk := min(ceilDiv(o.left, 2*o.ranks), int(mostWork/o.mean))
 	chunk = max(chunk, int(leastWork*o.cost/o.mean))
 	chunk = min(chunk, ceilDiv(o.left, o.ranks))
+	if o.own == 0 {
+		chunk = min(chunk, 2*o.did+1)
+	}
 	return min(weighed(chunk, o), o.done)
 }
 

@@ -48,7 +48,7 @@ func TestPoliciesHandOutEverything(t *testing.T) {
 }
 
 func TestAdaptiveFollowsTheMeasuredTimes(t *testing.T) {
-	o := outlook{items: 100_000, ranks: 4, left: 50_000, done: 50_000, cost: 20 * time.Microsecond}
+	o := outlook{items: 100_000, ranks: 4, left: 50_000, done: 50_000, did: 12_500, cost: 20 * time.Microsecond}
 	for _, c := range []struct {
 		name string
 		mean time.Duration
@@ -67,10 +67,12 @@ func TestAdaptiveFollowsTheMeasuredTimes(t *testing.T) {
 	}
 	o.mean, o.done = time.Microsecond, 12
 	require.Equal(t, 12, adaptive(o), "no more than has been measured")
+	o.mean, o.done, o.did = time.Microsecond, 50_000, 3
+	require.Equal(t, 7, adaptive(o), "it may be a slow rank")
 }
 
 func TestAdaptiveWeighsRanks(t *testing.T) {
-	o := outlook{items: 100_000, ranks: 4, left: 50_000, done: 50_000, cost: 20 * time.Microsecond, mean: time.Millisecond}
+	o := outlook{items: 100_000, ranks: 4, left: 50_000, done: 50_000, did: 12_500, cost: 20 * time.Microsecond, mean: time.Millisecond}
 	for own, want := range map[time.Duration]int{
 		0:                       100, // nothing is known of it
 		time.Millisecond:        100,

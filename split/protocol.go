@@ -17,6 +17,15 @@ import (
 //	to a rank         grant   indices to work on
 //	                  query   hashes of the keys, to find the first that differs
 //	                  end     the last message, well or with an error
+//
+// What the ranks of another host say goes by their leader, and back:
+//
+//	to the manager    mail     messages of such ranks, and the leader's own:
+//	                  leads    it leads them, and this is their shelf
+//	                  returned what nobody has taken from the shelf
+//	to a leader       mail     messages to such ranks, and to itself:
+//	                  batch    indices for the shelf
+//	                  clear    return what nobody has taken
 type kind byte
 
 const (
@@ -27,6 +36,11 @@ const (
 	kindQuery
 	kindEnd
 	kindStop
+	kindMail
+	kindLeads
+	kindReturned
+	kindBatch
+	kindClear
 )
 
 var errMalformed = errors.New("split: malformed message; do all ranks run the same program?")
@@ -45,7 +59,8 @@ func decodeHello(b []byte) (hello, error) {
 }
 
 const (
-	flagLeave = 1 << 2 // above the two bits of want
+	flagWant  = 3 // two bits
+	flagLeave = 1 << 2
 	flagAtEnd = 1 << 3
 	flagBroke = 1 << 4
 )
@@ -65,6 +80,7 @@ func (r *report) encode() []byte {
 	b = append(b, byte(kindReport), flags)
 	b = appendInt(b, r.length)
 	b = appendInt(b, r.done)
+	b = appendInt(b, r.seen)
 	b = appendInt(b, r.drawn)
 	b = appendSpans(b, r.back)
 	b = appendInt(b, int(r.busy))
@@ -83,12 +99,13 @@ func decodeReport(b []byte) (report, error) {
 	p := &parser{b: b}
 	flags := p.byte()
 	r := report{
-		want:   want(flags & 3),
+		want:   want(flags & flagWant),
 		leave:  flags&flagLeave != 0,
 		atEnd:  flags&flagAtEnd != 0,
 		broke:  flags&flagBroke != 0,
 		length: p.int(),
 		done:   p.int(),
+		seen:   p.int(),
 		drawn:  p.int(),
 		back:   p.spans(),
 		busy:   time.Duration(p.int()),
@@ -100,7 +117,7 @@ func decodeReport(b []byte) (report, error) {
 		r.indices = append(r.indices, last)
 	}
 	r.failures = p.failures()
-	if r.want > early || flags >= 1<<5 || r.length < 0 || r.done < 0 || r.drawn < 0 || r.busy < 0 || r.wait < 0 {
+	if flags >= 1<<5 || r.length < 0 || r.done < 0 || r.seen < noShelf || r.drawn < 0 || r.busy < 0 || r.wait < 0 {
 		p.bad = true
 	}
 	r.results = p.rest()
@@ -117,6 +134,11 @@ func decodeDiffers(b []byte) (index int, key string, err error) {
 	return index, key, p.end()
 }
 
+const ( // of an offer
+	flagBounded = 1 << iota
+	flagShelf
+)
+
 func (d *decision) encode() []byte {
 	b := []byte{byte(d.what)}
 	switch d.what {
@@ -124,6 +146,12 @@ func (d *decision) encode() []byte {
 		return d.grant.append(b)
 	case kindQuery:
 		return append(b, d.hashes...)
+	case kindBatch:
+		b = appendInt(b, d.batch.chunk)
+		b = appendInt(b, d.batch.low)
+		return appendSpans(b, d.batch.spans)
+	case kindClear:
+		return b
 	default:
 		return d.end.append(b)
 	}
@@ -138,18 +166,23 @@ func (g grant) append(b []byte) []byte {
 	}
 	b = appendInt(b, g.offer.place)
 	b = appendInt(b, g.offer.chunk)
-	bounded := 0
+	flags := byte(0)
 	if g.offer.bounded {
-		bounded = 1
+		flags |= flagBounded
 	}
-	return append(b, byte(g.offer.policy), byte(bounded))
+	if g.offer.shelf {
+		flags |= flagShelf
+	}
+	return append(b, byte(g.offer.policy), flags)
 }
 
 func decodeGrant(b []byte) (grant, error) {
 	p := &parser{b: b}
 	g := grant{ahead: p.int(), spans: p.spans(), offer: offer{name: p.string()}}
 	if o := &g.offer; o.name != "" {
-		o.place, o.chunk, o.policy, o.bounded = p.int(), p.int(), Chunking(p.byte()), p.byte() == 1
+		o.place, o.chunk, o.policy = p.int(), p.int(), Chunking(p.byte())
+		flags := p.byte()
+		o.bounded, o.shelf = flags&flagBounded != 0, flags&flagShelf != 0
 		if o.place < 0 || o.chunk < 0 || int(o.policy) >= len(policies) {
 			p.bad = true
 		}

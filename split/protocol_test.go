@@ -22,12 +22,15 @@ func messages() [][]byte {
 	return [][]byte{
 		hello{items: unknown, keys: math.MaxUint64, err: "bad"}.encode(),
 		(&report{
-			want: early, leave: true, done: 3, drawn: 4, back: []span{{8, 9}}, indices: []int{5, 2, 900}, busy: 77, wait: 88, atEnd: true, length: 12,
+			want: early, leave: true, seen: 6, done: 3, drawn: 4, back: []span{{8, 9}}, indices: []int{5, 2, 900}, busy: 77, wait: 88, atEnd: true, length: 12,
 			failures: []*TaskError{failure}, results: []byte("gob"),
 		}).encode(),
+		(&report{want: low, seen: noShelf}).encode(),
 		encodeDiffers(4, "key"),
 		(&decision{what: kindGrant, grant: grant{spans: []span{{3, 9}, {0, 1}, {7, 8}}, ahead: 2}}).encode(),
 		(&decision{what: kindGrant, grant: grant{offer: offer{name: "4096 256 pid:[1] 7 8 ff", place: 2, chunk: 5, policy: Factoring, bounded: true}}}).encode(),
+		(&decision{what: kindGrant, grant: grant{offer: offer{name: "x", place: 2, shelf: true}}}).encode(),
+		(&decision{what: kindBatch, batch: batchGrant{spans: []span{{3, 9}, {0, 1}}, chunk: 2, low: 3}}).encode(),
 		(&decision{what: kindQuery, hashes: []byte("12345678")}).encode(),
 		(&decision{what: kindEnd, end: &verdict{kind: kindTasks, failures: []*TaskError{failure, failure}}}).encode(),
 		(&decision{what: kindEnd, end: &lost}).encode(),
@@ -52,6 +55,9 @@ func again(b []byte) ([]byte, error) {
 	case kindGrant:
 		g, err := decodeGrant(body)
 		return (&decision{what: kindGrant, grant: g}).encode(), err
+	case kindBatch:
+		g, err := decodeBatch(body)
+		return (&decision{what: kindBatch, batch: g}).encode(), err
 	case kindEnd:
 		v, err := decodeVerdict(body)
 		return (&decision{what: kindEnd, end: &v}).encode(), err

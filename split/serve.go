@@ -25,6 +25,7 @@ type server struct {
 	mu      sync.Mutex
 	m       *manager
 	outbox  []letter
+	busy    bool          // a leader's mail is being read: what it causes goes out when all is
 	over    chan struct{} // closed when the loop is over
 	closed  bool
 	loan    *loan
@@ -35,6 +36,9 @@ type server struct {
 	last    time.Time         // when items should be done; zero: there is no hurry
 	clock   *time.Timer       // looks at last
 	onOver  func()
+
+	leaderOf []int         // by rank; 0: none
+	ranksOf  map[int][]int // by leader
 
 	posting sync.Mutex // held while letters are sent, so that they keep their order
 }
@@ -49,10 +53,11 @@ type sink interface {
 	failed(indices []int)
 }
 
-// A letter is a message on its way to a rank.
+// A letter is a message on its way to a rank, by itself or by its leader.
 type letter struct {
-	to   int
-	body []byte
+	to    int
+	ranks []int // it is for; with a leader, which is meant itself if there is none
+	body  []byte
 }
 
 const tag mpi.Tag = 0 // of all messages; the first byte says what they are
@@ -62,6 +67,7 @@ func newServer(ctx context.Context, comm *mpi.Comm, cfg *config, hand *hand, to 
 		comm: comm, cfg: cfg, ctx: ctx, hand: hand, sink: to,
 		over: make(chan struct{}),
 	}
+	s.leaderOf, s.ranksOf = ledRanks(comm)
 	problem := cfg.check()
 	if problem == nil && cfg.journal != "" {
 		s.keep, problem = openKeeper(cfg, comm.Size())
@@ -234,10 +240,47 @@ func (s *server) receive(rank int, b []byte) error {
 		s.event(func(m *manager) { m.differs(rank, index, key) })
 	case kindStop:
 		s.event((*manager).stop)
+	case kindMail:
+		return s.receiveMail(rank, body)
+	case kindLeads:
+		if len(s.ranksOf[rank]) == 0 {
+			return errMalformed
+		}
+		s.event(func(m *manager) { m.leads(rank, s.ranksOf[rank], string(body)) })
+	case kindReturned:
+		p := &parser{b: body}
+		back := p.spans()
+		if err := p.end(); err != nil {
+			return err
+		}
+		s.event(func(m *manager) { m.returned(rank, back) })
 	default:
 		return errMalformed
 	}
 	return nil
+}
+
+// receiveMail takes in what the ranks of a leader have said.
+func (s *server) receiveMail(leader int, b []byte) error {
+	noted, entries, err := decodeMail(b)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.busy = true
+	s.m.noted(leader, noted)
+	s.mu.Unlock()
+	for _, e := range entries {
+		if e.rank < 0 || e.rank >= len(s.leaderOf) || s.leaderOf[e.rank] != leader {
+			err = errMalformed
+		} else if err == nil {
+			err = s.receive(e.rank, e.body)
+		}
+	}
+	s.mu.Lock()
+	s.busy = false
+	s.act()
+	return err
 }
 
 func (s *server) reportOf(rank int, r *report) {
@@ -294,7 +337,7 @@ func (s *server) act() {
 	for _, d := range s.m.take() {
 		switch {
 		case d.rank != 0:
-			s.outbox = append(s.outbox, letter{d.rank, d.encode()})
+			s.outbox = append(s.outbox, s.letter(&d))
 			if d.what == kindQuery {
 				s.expectAnswer(d.rank)
 			}
@@ -304,7 +347,7 @@ func (s *server) act() {
 			s.hand.close(d.err, d.how)
 		}
 	}
-	post := len(s.outbox) > 0
+	post := len(s.outbox) > 0 && !s.busy
 	s.mu.Unlock()
 	if post {
 		s.post()
@@ -329,7 +372,7 @@ func (s *server) post() {
 	s.posting.Lock()
 	defer s.posting.Unlock()
 	s.mu.Lock()
-	letters := s.outbox
+	letters := s.byLeader(s.outbox)
 	s.outbox = nil
 	s.mu.Unlock()
 	ctx := context.WithoutCancel(s.ctx)
@@ -337,6 +380,35 @@ func (s *server) post() {
 		// An error means that the rank or the job is gone; run hears of it too.
 		_ = s.comm.Send(ctx, l.to, tag, l.body)
 	}
+}
+
+// letter addresses what the manager has decided.
+func (s *server) letter(d *decision) letter {
+	l := letter{to: d.rank, body: d.encode()}
+	if leader := s.leaderOf[d.rank]; leader != 0 {
+		l.to = leader
+		if d.what != kindBatch && d.what != kindClear { // which are for the leader
+			l.ranks = []int{d.rank}
+		}
+	}
+	return l
+}
+
+// byLeader makes one message of what is for the ranks of one leader. They hear what
+// they are told in the order in which it was decided.
+func (s *server) byLeader(letters []letter) (messages []letter) {
+	mail := map[int][]letter{}
+	for _, l := range letters {
+		if s.leaderOf[l.to] != 0 {
+			mail[l.to] = append(mail[l.to], l)
+		} else {
+			messages = append(messages, l)
+		}
+	}
+	for leader, letters := range mail {
+		messages = append(messages, letter{to: leader, body: encodeLetters(letters)})
+	}
+	return messages
 }
 
 // report is rank 0's.

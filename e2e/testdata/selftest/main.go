@@ -4,6 +4,7 @@
 //	selftest                  all is well
 //	selftest before KIND RANK  that rank ends before Init
 //	selftest after KIND RANK   that rank ends in the middle of work
+//	selftest loop [KIND RANK]  one loop, in the middle of which that rank ends
 //	selftest forever           all meet again and again, until something happens
 //	selftest until FILE        all meet again and again, until FILE is there
 //	selftest beside FILE       all meet and are through, but for rank 0, until FILE is there
@@ -44,6 +45,9 @@ func run(ctx context.Context, world *mpi.Comm) error {
 				return err
 			}
 		}
+	}
+	if len(os.Args) > 1 && os.Args[1] == "loop" {
+		return loop(ctx, world)
 	}
 	if len(os.Args) == 2 && os.Args[1] == "forever" {
 		return forever(ctx, world)
@@ -111,6 +115,33 @@ func run(ctx context.Context, world *mpi.Comm) error {
 			}
 		}
 		fmt.Printf("selftest: %d ranks agree\n", n)
+	}
+	return nil
+}
+
+// loop does items that take long enough for hosts to get batches. After some of them a
+// rank may end.
+func loop(ctx context.Context, world *mpi.Comm) error {
+	const n = 2000
+	loop, mine, sum := split.Managed(ctx, world, n, split.Progress(split.ProgressOff)), 0, 0
+	for i := range loop.All() {
+		time.Sleep(200 * time.Microsecond)
+		if mine++; mine == 100 && len(os.Args) == 4 && strconv.Itoa(world.Rank()) == os.Args[3] {
+			if err := misbehave(os.Args[2]); err != nil {
+				return err
+			}
+		}
+		sum += i
+	}
+	if err := loop.Err(); err != nil {
+		return err
+	}
+	sum, err := mpi.Allreduce(ctx, world, sum, mpi.Sum[int])
+	if err != nil || sum != n*(n-1)/2 {
+		return fmt.Errorf("the sum is %d: %v", sum, err)
+	}
+	if world.IsRoot() {
+		fmt.Println("loop: each index came once")
 	}
 	return nil
 }

@@ -1,0 +1,274 @@
+package split
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/dlprun/dlp/mpi"
+)
+
+// twoHosts are seven ranks, of which 2 leads 3 to 6.
+var twoHosts = []string{"a", "a", "b", "b", "b", "b", "b"}
+
+// onTwoHosts runs body on them and returns what it returned on each.
+func onTwoHosts(t *testing.T, body func(ctx context.Context, c *mpi.Comm) error) []error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	errs := make([]error, len(twoHosts))
+	require.NoError(t, mpi.RunLocalOn(ctx, twoHosts, func(ctx context.Context, c *mpi.Comm) error {
+		errs[c.Rank()] = body(ctx, c)
+		return c.Barrier(ctx)
+	}))
+	return errs
+}
+
+func TestWhoLeadsWhom(t *testing.T) {
+	hosts := []string{"a", "b", "a", "c", "b", "b"}
+	require.NoError(t, mpi.RunLocalOn(t.Context(), hosts, func(_ context.Context, c *mpi.Comm) error {
+		leaderOf, ranksOf := ledRanks(c)
+		if fmt.Sprint(leaderOf, ranksOf) != "[0 1 0 0 1 1] map[1:[1 4 5]]" {
+			return fmt.Errorf("leaders are %v of %v", leaderOf, ranksOf)
+		}
+		if isLed(c) != (leaderOf[c.Rank()] != 0) {
+			return errors.New("whether it is led")
+		}
+		return nil
+	}))
+}
+
+// An index goes by the shelf, to whichever rank of the host is free.
+func TestShelfFeedsAHost(t *testing.T) {
+	const n = 4000
+	var mu sync.Mutex
+	var all []int
+	picked, batches := 0, 0
+	errs := onTwoHosts(t, func(ctx context.Context, c *mpi.Comm) error {
+		loop := Managed(ctx, c, n)
+		for i := range loop.All() {
+			time.Sleep(200 * time.Microsecond)
+			mu.Lock()
+			all = append(all, i)
+			mu.Unlock()
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if loop.hand.picker != nil {
+			picked += loop.hand.picker.done
+		}
+		err := loop.Err()
+		if c.IsRoot() {
+			loop.server.mu.Lock()
+			defer loop.server.mu.Unlock()
+			batches = loop.server.m.hosts[0].batches
+		}
+		return err
+	})
+	require.Equal(t, make([]error, len(twoHosts)), errs)
+	slices.Sort(all)
+	require.Equal(t, upToN(n), all)
+	require.Positive(t, batches)
+	require.Positive(t, picked)
+}
+
+// A Map on led ranks gives its results in order, names the right ranks, and tries what
+// failed once more.
+func TestMapOfLedRanks(t *testing.T) {
+	const n = 3000
+	for _, opts := range [][]Option{nil, {Window(200)}, {Chunk(3)}, {Workers(3)}, {Journal(filepath.Join(t.TempDir(), "j"))}} {
+		var mu sync.Mutex
+		failed := map[int]int{} // item: rank
+		var got []int
+		errs := onTwoHosts(t, func(ctx context.Context, c *mpi.Comm) error {
+			r := Map(ctx, c, n, func(_ context.Context, i int) (int, error) {
+				time.Sleep(100 * time.Microsecond)
+				mu.Lock()
+				defer mu.Unlock()
+				if at, ok := failed[i]; i%100 == 7 && !ok {
+					failed[i] = c.Rank()
+					return 0, errors.New("at first")
+				} else if i%100 == 7 && at == c.Rank() {
+					return 0, errors.New("on the same rank")
+				}
+				if i%1000 == 8 {
+					failed[i] = c.Rank()
+					return 0, errors.New("always")
+				}
+				return 3 * i, nil
+			}, append(opts, Retries(1), MaxFailures(n/1000))...)
+			for i, v := range r.All() {
+				if v != 3*i {
+					return fmt.Errorf("item %d gave %d", i, v)
+				}
+				got = append(got, i)
+			}
+			return r.Err()
+		})
+		require.Len(t, got, n-n/1000)
+		require.True(t, slices.IsSorted(got))
+		for r, err := range errs {
+			var f *TaskError
+			require.ErrorAs(t, err, &f, "rank %d", r)
+			require.Equal(t, failed[f.Index], f.Rank)
+			require.Equal(t, twoHosts[f.Rank], f.Host)
+			require.Equal(t, 2, f.Attempts)
+		}
+	}
+}
+
+// The leader leaves its loop at once, and goes on leading.
+func TestLeaderThatLeaves(t *testing.T) {
+	const n = 3000
+	var mu sync.Mutex
+	ranks := map[int]int{}
+	errs := onTwoHosts(t, func(ctx context.Context, c *mpi.Comm) error {
+		loop := Managed(ctx, c, n)
+		for range loop.All() {
+			mu.Lock()
+			ranks[c.Rank()]++
+			mu.Unlock()
+			if c.Rank() == 2 {
+				break
+			}
+			time.Sleep(100 * time.Microsecond)
+		}
+		return loop.Err()
+	})
+	require.Equal(t, make([]error, len(twoHosts)), errs)
+	require.LessOrEqual(t, ranks[2], 1)
+	sum := 0
+	for _, k := range ranks {
+		sum += k
+	}
+	require.Equal(t, n, sum)
+}
+
+// All ranks of a host leave while it has a batch, which others then do; one of them
+// never iterates.
+func TestHostThatLeaves(t *testing.T) {
+	const n = 4000
+	var mu sync.Mutex
+	var all []int
+	errs := onTwoHosts(t, func(ctx context.Context, c *mpi.Comm) error {
+		loop := Managed(ctx, c, n)
+		mine := 0
+		for i := range loop.All() {
+			mu.Lock()
+			all = append(all, i)
+			mu.Unlock()
+			if mine++; c.Rank() >= 2 && mine == 100 {
+				break
+			}
+			if c.Rank() == 6 {
+				break
+			}
+			time.Sleep(100 * time.Microsecond)
+		}
+		return loop.Err()
+	})
+	require.Equal(t, make([]error, len(twoHosts)), errs)
+	slices.Sort(all)
+	require.Equal(t, upToN(n), all)
+}
+
+// A led rank that disagrees is named, and heard of by all.
+func TestLedRanksThatDisagree(t *testing.T) {
+	for _, rank := range []int{2, 5} {
+		errs := onTwoHosts(t, func(ctx context.Context, c *mpi.Comm) error {
+			key := func(i int) string { return fmt.Sprint("k", i) }
+			if c.Rank() == rank {
+				key = func(i int) string { return fmt.Sprint("k", i/5*5) }
+			}
+			loop := Managed(ctx, c, 10, Keys(key))
+			for range loop.All() {
+			}
+			return loop.Err()
+		})
+		for _, err := range errs {
+			require.ErrorIs(t, err, ErrDisagree)
+			require.ErrorContains(t, err, fmt.Sprintf(`item 1 is "k1" on rank 0 and "k0" on rank %d`, rank))
+		}
+	}
+}
+
+// A rank that fails ends the job, be it the leader.
+func TestLeaderThatFails(t *testing.T) {
+	for _, rank := range []int{2, 4} {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		err := mpi.RunLocalOn(ctx, twoHosts, func(ctx context.Context, c *mpi.Comm) error {
+			loop := Managed(ctx, c, 1_000_000)
+			for i := range loop.All() {
+				if c.Rank() == rank && i > 1000 {
+					return errors.New("out of luck")
+				}
+				time.Sleep(100 * time.Microsecond)
+			}
+			return loop.Err()
+		})
+		cancel()
+		require.EqualError(t, err, fmt.Sprintf("rank %d: out of luck", rank))
+	}
+}
+
+// A request to come to an end, at a led rank, ends the loop on all: what is on the
+// shelf is not begun.
+func TestStopOfALedRank(t *testing.T) {
+	done := make([]int, len(twoHosts))
+	errs := onTwoHosts(t, func(ctx context.Context, c *mpi.Comm) error {
+		loop := Managed(ctx, c, 100_000)
+		for range loop.All() {
+			if done[c.Rank()]++; c.Rank() == 4 && done[4] == 200 {
+				c.Stop()
+			}
+			time.Sleep(100 * time.Microsecond)
+		}
+		return loop.Err()
+	})
+	sum := 0
+	for _, k := range done {
+		sum += k
+	}
+	for _, err := range errs {
+		require.ErrorIs(t, err, mpi.ErrStopped)
+		require.ErrorContains(t, err, fmt.Sprintf("%d of 100000 items are done", sum))
+	}
+}
+
+func TestMailStaysWhole(t *testing.T) {
+	entries := []entry{{3, []byte("hello")}, {2, nil}, {3, []byte{0}}}
+	var b []byte
+	for _, e := range entries {
+		b = appendEntry(b, e)
+	}
+	b = encodeMail(77, b)
+	noted, got, err := decodeMail(b[1:])
+	require.NoError(t, err)
+	require.Equal(t, 77, noted)
+	require.Equal(t, fmt.Sprint(entries), fmt.Sprint(got))
+	for n := 1; n < len(b)-1; n++ {
+		if _, got, err := decodeMail(b[1 : 1+n]); err == nil {
+			require.Less(t, len(got), len(entries), "cut at the end of an entry")
+		}
+	}
+
+	letters := []letter{{ranks: []int{2}, body: []byte("end")}, {ranks: []int{3}, body: []byte("end")}, {body: []byte("batch")}, {body: []byte("batch")}, {ranks: []int{3}, body: []byte("x")}}
+	back, err := decodeLetters(encodeLetters(letters))
+	require.NoError(t, err)
+	require.Equal(t, []letter{{ranks: []int{2, 3}, body: []byte("end")}, {body: []byte("batch")}, {body: []byte("batch")}, {ranks: []int{3}, body: []byte("x")}}, back)
+	for _, bad := range [][]byte{nil, {byte(kindGrant)}, {byte(kindMail), 200}, {byte(kindMail), 1}} {
+		_, err := decodeLetters(bad)
+		require.Error(t, err)
+	}
+	for name, b := range map[string]batchGrant{"no chunk": {spans: []span{{1, 2}}}, "low": {spans: []span{{1, 2}}, chunk: 1, low: -1}, "nothing": {chunk: 1}} {
+		_, err := decodeBatch((&decision{what: kindBatch, batch: b}).encode()[1:])
+		require.Error(t, err, name)
+	}
+}
