@@ -63,7 +63,7 @@ test: setup lint build ## everything that must hold; what computes runs beside w
 
 within: # the packages; what the race detector can't bear runs without it
 	$(MAKE) --no-print-directory race
-	DLP_TEST_HOSTS=3 $(GO) test $(RACE) -count=1 ./split
+	DLP_TEST_HOSTS=3 $(GO) test $(RACE) -short -skip '$(ONCE)' ./split
 	$(GO) test -run 'Huge|Nothing|UsedAgain' ./mpi ./mpi/internal/wire ./split
 	$(GO) test -run ConformanceOfProcesses ./mpi/internal/transport/sock
 	$(MAKE) --no-print-directory repeat
@@ -90,7 +90,7 @@ race: ## all tests once under the race detector
 	$(GO) test $(RACE) -parallel $(WAITING) -timeout 20m $(QUICK)
 
 repeat: ## the concurrent tests COUNT times, under the race detector
-	$(GO) test $(RACE) -count=$(COUNT) -timeout 30m -skip '$(ONCE)' $(CONCURRENT)
+	$(GO) test $(RACE) -short -count=$(COUNT) -timeout 30m -skip '$(ONCE)' $(CONCURRENT)
 
 e2e: ## the programs under real launchers; names what it could not run
 	$(call named,-parallel $(WAITING) -skip '^TestMPI' ./e2e)

@@ -15,10 +15,20 @@ import (
 	"github.com/dlprun/dlp/mpi"
 )
 
-var (
-	itemCounts = []int{0, 1, 2, 3, 1000}
-	rankCounts = []int{1, 2, 3, 5, 8}
-)
+// Tests that are repeated many times, with -short, try fewer numbers each time.
+func itemCounts() []int {
+	if testing.Short() {
+		return []int{0, 2, 1000}
+	}
+	return []int{0, 1, 2, 3, 1000}
+}
+
+func rankCounts() []int {
+	if testing.Short() {
+		return []int{1, 2, 5}
+	}
+	return []int{1, 2, 3, 5, 8}
+}
 
 // onHosts returns the hosts of n ranks on so many of them: rank 0 is alone on its own,
 // and the others take turns.

@@ -43,8 +43,8 @@ func TestManagedGivesEachIndexOnce(t *testing.T) {
 	}
 	for name, opts := range options {
 		t.Run(name, func(t *testing.T) {
-			for _, n := range itemCounts {
-				for _, ranks := range rankCounts {
+			for _, n := range itemCounts() {
+				for _, ranks := range rankCounts() {
 					var y tally
 					onRanks(t, ranks, func(ctx context.Context, c *mpi.Comm) error {
 						loop := split.Managed(ctx, c, n, opts(n)...)
@@ -69,7 +69,7 @@ func TestManagedOverEveryTransport(t *testing.T) {
 	for _, ranks := range []int{1, 2, 3} {
 		t.Run(fmt.Sprint(ranks), func(t *testing.T) {
 			mpitest.Run(t, ranks, func(ctx context.Context, c *mpi.Comm) error {
-				for _, n := range itemCounts {
+				for _, n := range itemCounts() {
 					sum := 0
 					loop := split.Managed(ctx, c, n)
 					for i := range loop.All() {
@@ -125,7 +125,7 @@ func TestManagedLeftEarly(t *testing.T) {
 }
 
 func TestManagedLeftByAll(t *testing.T) {
-	for _, ranks := range rankCounts {
+	for _, ranks := range rankCounts() {
 		var y tally
 		errs := errorsOf(t, ranks, func(ctx context.Context, c *mpi.Comm) error {
 			loop := split.Managed(ctx, c, 1000, split.Chunk(10))

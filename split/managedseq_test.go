@@ -25,8 +25,8 @@ func TestManagedSeqGivesEachItemOnce(t *testing.T) {
 	for name, opts := range map[string][]split.Option{
 		"default": nil, "chunk 1": {split.Chunk(1)}, "chunk 7": {split.Chunk(7)}, "single": {split.Policy(split.Single)},
 	} {
-		for _, n := range itemCounts {
-			for _, ranks := range rankCounts {
+		for _, n := range itemCounts() {
+			for _, ranks := range rankCounts() {
 				var y tally
 				onRanks(t, ranks, func(ctx context.Context, c *mpi.Comm) error {
 					loop := split.ManagedSeq(ctx, c, words(n), opts...)
@@ -70,7 +70,7 @@ func TestManagedSeqEndless(t *testing.T) {
 		for i := 0; yield(i); i++ {
 		}
 	}
-	for _, ranks := range rankCounts {
+	for _, ranks := range rankCounts() {
 		onRanks(t, ranks, func(ctx context.Context, c *mpi.Comm) error {
 			loop := split.ManagedSeq(ctx, c, endless)
 			seen := 0

@@ -48,8 +48,8 @@ var mapOptions = map[string][]split.Option{
 func TestMapGivesResultsInOrder(t *testing.T) {
 	for name, opts := range mapOptions {
 		t.Run(name, func(t *testing.T) {
-			for _, n := range itemCounts {
-				for _, ranks := range rankCounts {
+			for _, n := range itemCounts() {
+				for _, ranks := range rankCounts() {
 					onRanks(t, ranks, func(ctx context.Context, c *mpi.Comm) error { return inOrder(ctx, c, n, opts...) })
 				}
 			}
@@ -113,8 +113,8 @@ func collect(ctx context.Context, c *mpi.Comm, n int, opts ...split.Option) erro
 func TestMapUnorderedGivesEachResultOnce(t *testing.T) {
 	for name, opts := range mapOptions {
 		t.Run(name, func(t *testing.T) {
-			for _, n := range itemCounts {
-				for _, ranks := range rankCounts {
+			for _, n := range itemCounts() {
+				for _, ranks := range rankCounts() {
 					onRanks(t, ranks, func(ctx context.Context, c *mpi.Comm) error { return unordered(ctx, c, n, opts...) })
 				}
 			}
@@ -125,8 +125,8 @@ func TestMapUnorderedGivesEachResultOnce(t *testing.T) {
 func TestCollect(t *testing.T) {
 	for name, opts := range mapOptions {
 		t.Run(name, func(t *testing.T) {
-			for _, n := range itemCounts {
-				for _, ranks := range rankCounts {
+			for _, n := range itemCounts() {
+				for _, ranks := range rankCounts() {
 					onRanks(t, ranks, func(ctx context.Context, c *mpi.Comm) error { return collect(ctx, c, n, opts...) })
 				}
 			}
@@ -138,7 +138,7 @@ func TestMapsOverEveryTransport(t *testing.T) {
 	for _, ranks := range []int{1, 2, 3} {
 		t.Run(fmt.Sprint(ranks), func(t *testing.T) {
 			mpitest.Run(t, ranks, func(ctx context.Context, c *mpi.Comm) error {
-				for _, n := range itemCounts {
+				for _, n := range itemCounts() {
 					if err := errors.Join(inOrder(ctx, c, n), unordered(ctx, c, n), collect(ctx, c, n)); err != nil {
 						return err
 					}
@@ -156,7 +156,7 @@ func TestMapInOrderAgainstTheOrder(t *testing.T) {
 	for i := range perm {
 		perm[i] = 99 - i
 	}
-	for _, ranks := range rankCounts {
+	for _, ranks := range rankCounts() {
 		onRanks(t, ranks, func(ctx context.Context, c *mpi.Comm) error {
 			return inOrder(ctx, c, 100, split.Order(perm), split.Window(1))
 		})

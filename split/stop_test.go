@@ -19,7 +19,7 @@ import (
 func TestStop(t *testing.T) {
 	const n = 300
 	stopped := 0
-	for _, ranks := range rankCounts {
+	for _, ranks := range rankCounts() {
 		for _, opt := range []split.Option{split.Chunk(1), split.Chunk(7), split.Chunk(0)} {
 			path := filepath.Join(t.TempDir(), "journal")
 			var ran [n]atomic.Int32
