@@ -16,7 +16,7 @@ QUICK = $$($(GO) list ./... | grep -v /e2e$$)
 # Tests that repeat leaves out: matrices and models, which have many rounds of
 # their own, and what moves hundreds of megabytes.
 HEAVY := huge|both_send|cancelled_Send|full_inbox|unblocks_Send
-ONCE  := Collectives|LeaderAsks|SlowHost|MapOfLedRanks|LeavesAfterTheLast|JobGoesOnWithout|TestDrop$$|RecvInto|MissingRanks|TestLarge|OverEveryTransport|TestTransports|ManagerModel|TestSlice$$|TestStream$$|TestStreamLeft|TestDict$$|TestIndexed$$|Huge|Stubborn|DeathOfARank|SelfSend|OrderOfMessages|ManyGoroutines|InitTwice|ThatFinalizes|WithMembers|FlippedBit|Sealed|StoreAborts|NamesThatLead|ConformanceOfProcesses|NoKnockIsLost|TestKilled|WhoSharesMemory|InsistOnMemory|BlackHole|BrokenNetwork|SlowNetwork|IdleNetwork|SlowReader|Conformance/shm_spinning|Conformance/(unix|tcp|shm)/to_oneself|Conformance/to_oneself|Conformance/(unix|tcp|shm)/($(HEAVY))|Conformance/($(HEAVY))
+ONCE  := Collectives|AllocatesNothing|HostThatLeaves|LeaderAsks|SlowHost|MapOfLedRanks|LeavesAfterTheLast|JobGoesOnWithout|TestDrop$$|RecvInto|MissingRanks|TestLarge|OverEveryTransport|TestTransports|ManagerModel|TestSlice$$|TestStream$$|TestStreamLeft|TestDict$$|TestIndexed$$|Huge|Stubborn|DeathOfARank|SelfSend|OrderOfMessages|ManyGoroutines|InitTwice|ThatFinalizes|WithMembers|FlippedBit|Sealed|StoreAborts|NamesThatLead|ConformanceOfProcesses|NoKnockIsLost|TestKilled|WhoSharesMemory|InsistOnMemory|BlackHole|BrokenNetwork|SlowNetwork|IdleNetwork|SlowReader|Conformance/shm_spinning|Conformance/(unix|tcp|shm)/to_oneself|Conformance/to_oneself|Conformance/(unix|tcp|shm)/($(HEAVY))|Conformance/($(HEAVY))
 
 # The compiler of the MPI to build against, and how it is asked: Open MPI's way,
 # then MPICH's, whose answer begins with the compiler's name.
