@@ -95,8 +95,8 @@ repeat: ## the concurrent tests COUNT times, under the race detector
 e2e: ## the programs under real launchers; names what it could not run
 	$(call named,-parallel $(WAITING) -skip '^TestMPI' ./e2e)
 
-soak: ## kill ranks of SOAK jobs at random moments, and let others compute for long
-	$(call named,-run '^Test(RandomKiller|BusyRanks)$$' ./e2e,DLP_SOAK=$(or $(SOAK),500))
+soak: ## kill ranks of SOAK jobs at random moments, and at each step of all collectives; compute for long
+	$(call named,-run '^Test(RandomKiller|KillAtEachStep|BusyRanks)$$' ./e2e,DLP_SOAK=$(or $(SOAK),500))
 
 test-mpi: ## the same over real MPI, the quick of it MPI_COUNT times
 	@if test -n "$(MPICC)"; then $(MAKE) --no-print-directory real-mpi; \

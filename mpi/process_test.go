@@ -170,8 +170,9 @@ var roles = map[string]func(){
 			return err
 		})
 	},
-	"huge": hugeMessage,
-	"":     nil,
+	"huge":  hugeMessage,
+	"steps": stepsRole,
+	"":      nil,
 }
 
 func init() {
