@@ -54,8 +54,8 @@ func stepsRole() {
 			os.Exit(0)
 		case errors.As(err, &gone):
 			fmt.Printf("rank %d has lost rank %d (%s): %v\n", c.Rank(), gone.Rank, gone.Host, gone.Err)
-	default:
-		fmt.Printf("rank %d fails: %v\n", c.Rank(), err)
+		default:
+			fmt.Printf("rank %d fails: %v\n", c.Rank(), err)
 		}
 		return err
 	})
