@@ -5,6 +5,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -42,9 +43,10 @@ func TestLeftOvers(t *testing.T) {
 // A folder that is being made, and is not locked yet, must not go while others look for
 // what is left over.
 func TestFoldersMadeAtOnce(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(8 * runtime.NumCPU())) // so that they are interrupted anywhere
 	tmp := t.TempDir()
 	var jobs sync.WaitGroup
-	for range 8 {
+	for range 16 {
 		jobs.Go(func() {
 			for range 100 {
 				folder, lock, err := jobFolder(tmp)

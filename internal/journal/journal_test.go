@@ -38,7 +38,10 @@ func (m *memory) ReadAt(b []byte, at int64) (int, error) {
 
 func (m *memory) Write(b []byte) (int, error) {
 	n := min(int64(len(b)), m.room-m.at)
-	m.data = append(m.data[:m.at], b[:n]...)
+	if beyond := m.at + n - int64(len(m.data)); beyond > 0 {
+		m.data = append(m.data, make([]byte, beyond)...)
+	}
+	copy(m.data[m.at:], b[:n])
 	m.at += n
 	if n < int64(len(b)) {
 		return int(n), errFull
