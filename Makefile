@@ -33,10 +33,11 @@ export GORACE := atexit_sleep_ms=0 $(GORACE)
 # The race detector needs a C compiler.
 RACE = $$(command -v gcc >/dev/null && echo -race || echo "NOT RUN under the race detector: there is no gcc" >&2)
 
-# Tests with a line for each, and for what could not run: their flags, their variables.
+# Tests with a line for each, for what they have tried, and for what could not run: their
+# flags, their variables.
 define named
 	@log=$$(mktemp); $(2) $(GO) test -count=1 -timeout 30m -v $(1) >$$log 2>&1; status=$$?; \
-	if [ $$status = 0 ]; then grep -E '^(--- |ok|PASS)' $$log; else cat $$log; fi; \
+	if [ $$status = 0 ]; then grep -E '^(--- |ok|PASS|tried)' $$log; else cat $$log; fi; \
 	grep -B1 'NOT RUN' $$log; rm -f $$log; exit $$status
 endef
 
@@ -95,9 +96,9 @@ repeat: ## the concurrent tests COUNT times, under the race detector
 e2e: ## the programs under real launchers; names what it could not run
 	$(call named,-parallel $(WAITING) -skip '^TestMPI' ./e2e)
 
-soak: ## kill ranks of SOAK jobs, break the networks of as many, at random moments; look at what comes of each
-	DLP_SOAK=$(or $(SOAK),500) $(GO) test -count=1 -timeout 30m -run '^TestRandomKiller$$' -v ./e2e | grep -E '^(random|--- |ok|FAIL)'
-	DLP_SOAK=$(or $(SOAK),100) $(GO) test -count=1 -timeout 30m -parallel $(WAITING) -run '^TestRandomNetwork$$' -v ./e2e | grep -E '^(random|--- |ok|FAIL)'
+soak: ## kill ranks of SOAK jobs at random moments, and at each step of all collectives; break networks; compute for long
+	$(call named,-run '^Test(RandomKiller|KillAtEachStep|BusyRanks)$$' ./e2e,DLP_SOAK=$(or $(SOAK),500))
+	$(call named,-parallel $(WAITING) -run '^TestRandomNetwork$$' ./e2e,DLP_SOAK=$(or $(SOAK),100))
 
 test-mpi: ## the same over real MPI, the quick of it MPI_COUNT times
 	@if test -n "$(MPICC)"; then $(MAKE) --no-print-directory real-mpi; \

@@ -43,6 +43,12 @@ func TestMain(m *testing.M) {
 	}())
 }
 
+// soakEnv says how many jobs TestRandomKiller is to start, and that others are to take
+// their long form: make soak sets it.
+const soakEnv = "DLP_SOAK"
+
+func soaking() bool { return os.Getenv(soakEnv) != "" }
+
 // bound is how long any one job may take.
 const bound = time.Minute
 
@@ -137,6 +143,10 @@ func start(t *testing.T, env []string, words ...string) result {
 
 // command is one that ends, with all of its process group, after bound.
 func command(t *testing.T, env []string, words ...string) (*exec.Cmd, context.CancelFunc) {
+	return commandWithin(t, bound, env, words...)
+}
+
+func commandWithin(t *testing.T, bound time.Duration, env []string, words ...string) (*exec.Cmd, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(t.Context(), bound)
 	c := exec.CommandContext(ctx, words[0], words[1:]...)
 	c.Env = append(os.Environ(), env...)

@@ -30,7 +30,7 @@ func TestRandomNetwork(t *testing.T) {
 	}
 	s := &storms{}
 	t.Cleanup(func() {
-		fmt.Printf("random network from seed %d: %+v\n", seed, s.all)
+		fmt.Printf("tried: random network from seed %d: %+v\n", seed, s.all)
 	})
 	for k := range jobs {
 		t.Run(fmt.Sprint(seed+uint64(k)), func(t *testing.T) {

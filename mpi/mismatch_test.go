@@ -151,6 +151,36 @@ func TestMismatchText(t *testing.T) {
 	require.ErrorContains(t, err, ", rank 1 called Gather(root 1, mpi_test.record) at mpi/mismatch_test.go:")
 }
 
+// Who finds out tells the other one, which may be in a later call by then and would wait
+// for an answer.
+func TestMismatchIsTold(t *testing.T) {
+	told := make(chan struct{})
+	var errs [2]error
+	err := local(t, 2, func(ctx context.Context, c *mpi.Comm) error {
+		if c.IsRoot() {
+			_, errs[0] = mpi.Gather(ctx, c, 0, 1)
+			select {
+			case <-told:
+			case <-ctx.Done():
+			}
+			return errs[0]
+		}
+		_, err := mpi.Reduce(ctx, c, 0, 1, mpi.Sum[int]) // which does not wait
+		if err == nil {
+			err = c.Barrier(ctx)
+		}
+		errs[1] = err
+		close(told)
+		return err
+	})
+	require.Error(t, err)
+	for _, err := range errs {
+		var m *mpi.MismatchError
+		require.ErrorAs(t, err, &m)
+		require.Equal(t, errs[0].Error(), m.Error())
+	}
+}
+
 // Ranks of a job of processes tell each other too.
 func TestMismatchOfProcesses(t *testing.T) {
 	for role, calls := range map[string][2]string{

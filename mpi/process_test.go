@@ -170,8 +170,9 @@ var roles = map[string]func(){
 			return err
 		})
 	},
-	"huge": hugeMessage,
-	"":     nil,
+	"huge":  hugeMessage,
+	"steps": stepsRole,
+	"":      nil,
 }
 
 func init() {
@@ -257,6 +258,9 @@ func TestDeathOfARank(t *testing.T) {
 					for r, o := range j.wait(t) {
 						if r == victim {
 							require.Equal(t, death.status, o.status)
+							if how == "panic" {
+								require.Regexp(t, `(?s)^panic: out of luck\n\ngoroutine .*mpi_test\.survivor`, o.err)
+							}
 							continue
 						}
 						require.Equal(t, 1, o.status, "rank %d", r)

@@ -451,6 +451,7 @@ type world struct {
 	kills  map[int]int // how many ranks were lost with it in hand
 	last   map[int]int // the rank at which it failed last
 	mapped bool
+	stops  bool         // at some time it is asked to come to an end
 	window []int        // results at the root
 	next   int          // the one that its loop wants, or unknown
 	past   map[int]bool // what earlier runs have done
@@ -526,7 +527,7 @@ func newWorld(t testing.TB, seed uint64) *world {
 	require.NoError(t, cfg.check())
 	w.ranks = make([]*modelRank, 1+r.IntN(5))
 	w.m = newManager(cfg, len(w.ranks))
-	w.m.goesOn = r.IntN(2) == 0
+	w.m.goesOn, w.stops = r.IntN(2) == 0, r.IntN(2) == 0
 	if n != unknown && r.IntN(3) == 0 {
 		w.resume()
 	}
@@ -647,7 +648,7 @@ func (w *world) step(rank int) {
 			w.work(rank, k)
 		}
 	case 5: // the root's loop takes a result
-		if w.consume(); w.r.IntN(500) == 0 {
+		if w.consume(); w.stops && w.r.IntN(500) == 0 {
 			w.m.stop()
 		}
 	}
@@ -907,6 +908,7 @@ func (w *world) check() {
 		}
 	}
 	if errors.Is(w.m.err, ErrIncomplete) {
+		require.True(w.t, w.stops, "rank 0 never leaves")
 		if w.m.stopping && w.m.orderly {
 			require.Equal(w.t, len(w.did)+len(w.m.failures), w.m.done, "what ranks had when it stopped was done")
 		}

@@ -260,9 +260,36 @@ func TestMapRootLeavesWhenAllIsDone(t *testing.T) {
 	require.EqualError(t, errs[0], "split: Map: the root left the loop: 5 of 10 items are left")
 }
 
-// The last result was taken: nothing is left.
-// The loop may have the last result before the manager has the report of it: many
-// times over, as the moment is short, with many at once on few processors.
+// The root's ctx ends when all is done and not all is taken: that is why the rest is
+// left, as when a rank was lost, and no decision of the root.
+func TestMapContextEndsWhenAllIsDone(t *testing.T) {
+	why := errors.New("the time is up")
+	all := make(chan struct{})
+	var done atomic.Int64
+	errs := errorsOf(t, 2, func(ctx context.Context, c *mpi.Comm) error {
+		ctx, cancel := context.WithCancelCause(ctx)
+		defer cancel(nil)
+		results := split.Map(ctx, c, 10, func(_ context.Context, i int) (int, error) {
+			if done.Add(1) == 10 {
+				close(all)
+			}
+			return i, nil
+		})
+		for i := range results.All() {
+			<-all
+			if i == 4 {
+				time.Sleep(50 * time.Millisecond) // for the last report, mostly
+				cancel(why)
+			}
+		}
+		return results.Err()
+	})
+	require.ErrorIs(t, errs[0], why)
+}
+
+// The last result was taken: nothing is left. The loop may have it before the manager
+// has the report of it: many times over, as the moment is short, with many at once on
+// few processors.
 func TestMapRootLeavesAfterTheLast(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(8 * runtime.NumCPU()))
 	jobs := make(chan error)

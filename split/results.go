@@ -213,6 +213,9 @@ func (r *Results[R]) finish(dismiss func()) {
 	}
 	if n := r.missing(); n > 0 {
 		err := r.cfg.errorf("the root left the loop: %d of %d %w", n, r.cfg.items, ErrIncomplete)
+		if r.ctx.Err() != nil { // that is why
+			err = r.cfg.errorf("%w", context.Cause(r.ctx))
+		}
 		if !r.server.end(err) {
 			r.left = err // all was done, but not all was taken
 		}

@@ -153,6 +153,28 @@ func TestKillDashNine(t *testing.T) {
 	requireGone(t, pids)
 }
 
+// With the guard killed at the same moment nobody is left to kill the ranks: they die
+// with dlprun, whatever program they are.
+func TestKillDashNineOfBoth(t *testing.T) {
+	t.Parallel()
+	l, out := shell(t, 2, `echo "pid $$"; exec sleep 30`)
+	var pids []int
+	for _, line := range waitForLines(t, out, "pid ", 2) {
+		pid, err := strconv.Atoi(strings.Fields(line)[1])
+		require.NoError(t, err)
+		pids = append(pids, pid)
+	}
+	guard, err := syscall.Getpgid(pids[0])
+	require.NoError(t, err)
+	for _, sig := range []syscall.Signal{syscall.SIGSTOP, syscall.SIGKILL} { // so that neither sees the other die
+		require.NoError(t, syscall.Kill(guard, sig))
+		require.NoError(t, l.Process.Signal(sig))
+	}
+	l.Wait()
+	requireGone(t, pids)
+	removeLeftOvers(l.tmp) // as the next dlprun does
+}
+
 func TestCtrlC(t *testing.T) {
 	t.Parallel()
 	l, pids := stubborn(t, 2)

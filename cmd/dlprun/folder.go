@@ -68,22 +68,26 @@ func lockFolder(folder string) (*os.File, error) {
 func removeLeftOvers(parent string) {
 	all, _ := os.ReadDir(parent)
 	for _, f := range all {
-		folder := filepath.Join(parent, f.Name())
-		if strings.HasPrefix(f.Name(), folderPrefix) && f.IsDir() && isOver(filepath.Join(folder, lockName)) {
-			os.RemoveAll(folder)
+		if strings.HasPrefix(f.Name(), folderPrefix) && f.IsDir() {
+			removeIfOver(filepath.Join(parent, f.Name()))
 		}
 	}
 }
 
-// isOver reports whether nobody holds this lock of ours any more.
-func isOver(name string) bool {
+// removeIfOver removes a folder of ours if nobody holds its lock any more. It holds the
+// lock meanwhile: the folder may be one that is being made, by a dlprun that waits for
+// the lock and then finds that it is gone.
+func removeIfOver(folder string) {
+	name := filepath.Join(folder, lockName)
 	if info, err := os.Lstat(name); err != nil || !info.Mode().IsRegular() || !isOwn(info) {
-		return false
+		return
 	}
 	lock, err := os.Open(name)
 	if err != nil {
-		return false
+		return
 	}
 	defer lock.Close()
-	return tryLock(lock)
+	if tryLock(lock) {
+		os.RemoveAll(folder)
+	}
 }

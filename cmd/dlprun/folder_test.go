@@ -5,6 +5,8 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"runtime"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -36,4 +38,34 @@ func TestLeftOvers(t *testing.T) {
 	removeLeftOvers(tmp)
 	require.NoDirExists(t, running)
 	require.NoDirExists(t, next)
+}
+
+// A folder that is being made, and is not locked yet, must not go while others look for
+// what is left over.
+func TestFoldersMadeAtOnce(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(8 * runtime.NumCPU())) // so that they are interrupted anywhere
+	tmp := t.TempDir()
+	var jobs sync.WaitGroup
+	for range 16 {
+		jobs.Go(func() {
+			for range 100 {
+				folder, lock, err := jobFolder(tmp)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if err := os.WriteFile(filepath.Join(folder, "hub"), nil, 0o600); err != nil {
+					t.Error(err)
+				}
+				if err := lock.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	jobs.Wait()
+	removeLeftOvers(tmp)
+	left, err := os.ReadDir(tmp)
+	require.NoError(t, err)
+	require.Empty(t, left)
 }

@@ -38,7 +38,10 @@ func (m *memory) ReadAt(b []byte, at int64) (int, error) {
 
 func (m *memory) Write(b []byte) (int, error) {
 	n := min(int64(len(b)), m.room-m.at)
-	m.data = append(m.data[:m.at], b[:n]...)
+	if beyond := m.at + n - int64(len(m.data)); beyond > 0 {
+		m.data = append(m.data, make([]byte, beyond)...)
+	}
+	copy(m.data[m.at:], b[:n])
 	m.at += n
 	if n < int64(len(b)) {
 		return int(n), errFull
@@ -170,6 +173,20 @@ func TestTruncatedAtEveryByte(t *testing.T) {
 	}
 }
 
+// What was torn may be longer than what comes in its place.
+func TestLongTailIsCutOff(t *testing.T) {
+	data, _ := written(t, 3)
+	long := appendBatch(nil, &Batch{Indices: []int{3}, Body: make([]byte, 1<<16)})
+	m, got, torn, err := reopened(append(data, long[:len(long)-1]...))
+	require.NoError(t, err)
+	requireBatches(t, 3, got)
+	require.Equal(t, len(long)-1, int(torn))
+	_, got, torn, err = reopened(m.data)
+	require.NoError(t, err)
+	requireBatches(t, 3, got)
+	require.Zero(t, torn, "cut off already")
+}
+
 // Whichever bytes are others: the last record is cut off, and elsewhere opening
 // fails and leaves the file alone. Nothing whole is ever thrown away.
 func TestDamagedAtEveryByte(t *testing.T) {
@@ -237,7 +254,8 @@ func TestFullAtEveryByte(t *testing.T) {
 		if room < ends[0] {
 			continue // it could not be begun
 		}
-		require.ErrorIs(t, j.Append(batchOf(0)), errFull, "more after an error")
+		m.room = 1 << 20
+		require.ErrorIs(t, j.Append(batchOf(0)), errFull, "more after an error, though there is room again")
 		require.ErrorIs(t, j.Close(), errFull)
 		_, got, torn, err := reopened(m.data)
 		require.NoError(t, err)

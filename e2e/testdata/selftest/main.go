@@ -8,9 +8,9 @@
 //	selftest forever           all meet again and again, until something happens
 //	selftest until FILE        all meet again and again, until FILE is there
 //	selftest beside FILE       all meet and are through, but for rank 0, until FILE is there
+//	selftest busy DURATION     all compute for so long, and then all is well
 //
-// KIND is kill, stop (SIGSTOP), busy (for two seconds, then all is well), exit0,
-// exit3, error or panic.
+// KIND is kill, stop (SIGSTOP), exit0, exit3, error or panic.
 package main
 
 import (
@@ -51,6 +51,11 @@ func run(ctx context.Context, world *mpi.Comm) error {
 	}
 	if len(os.Args) == 2 && os.Args[1] == "forever" {
 		return forever(ctx, world)
+	}
+	if len(os.Args) == 3 && os.Args[1] == "busy" {
+		if err := busy(ctx, world, os.Args[2]); err != nil {
+			return err
+		}
 	}
 	if len(os.Args) == 3 && os.Args[1] == "until" {
 		if err := until(ctx, world, os.Args[2]); err != nil {
@@ -190,6 +195,29 @@ func beside(ctx context.Context, world *mpi.Comm, file string) error {
 	return err
 }
 
+// busy lets all compute, without a call that could be a pause for others, once they
+// have met.
+func busy(ctx context.Context, world *mpi.Comm, duration string) error {
+	d, err := time.ParseDuration(duration)
+	if err == nil {
+		err = world.Barrier(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	for start := time.Now(); time.Since(start) < d; {
+		for x := uint64(1); x != 0; x <<= 1 {
+			for range 1 << 20 {
+				sink ^= x
+			}
+		}
+	}
+	return ctx.Err()
+}
+
+// sink keeps the compiler from leaving out what nobody needs.
+var sink uint64
+
 // misbehave ends this process, or returns the error to end it with.
 func misbehave(kind string) error {
 	switch kind {
@@ -199,10 +227,6 @@ func misbehave(kind string) error {
 	case "stop":
 		syscall.Kill(os.Getpid(), syscall.SIGSTOP)
 		select {}
-	case "busy":
-		for end := time.Now().Add(2 * time.Second); time.Now().Before(end); {
-		}
-		return nil
 	case "exit0":
 		os.Exit(0)
 	case "exit3":

@@ -29,10 +29,11 @@ var (
 	window  = flag.Int("window", 16384, "of a map")
 	chunk   = flag.Int("chunk", 0, "indices at a time")
 	allowed = flag.Int("max-failures", 0, "of items")
-	folder  = flag.String("folder", "", "for the numbers of the processes, and what a managed loop has done")
+	folder  = flag.String("folder", "", "for the numbers of the processes, a byte for each item that is done, and what a managed loop has done")
 	poison  = flag.Int("poison", -1, "the item that kills each rank that works on it")
 	journal = flag.String("journal", "", "the file to keep what is done in")
 	stuck   = flag.Int("stuck", -1, "the item whose task ignores that its time is over")
+	last    = flag.String("last", "", "the file that the last item waits for")
 	once    = flag.Bool("once", false, "only the first of its tasks does")
 	timeout = flag.Duration("timeout", 0, "of tasks")
 	alone   = flag.Bool("dedicated", false, "rank 0 only manages")
@@ -90,7 +91,7 @@ func loop(ctx context.Context, world *mpi.Comm) error {
 	if *alone {
 		opts = append(opts, split.Dedicated())
 	}
-	var done atomic.Int32
+	var begun atomic.Int32
 	work := func(ctx context.Context, i int) (string, error) {
 		if i == *poison {
 			fmt.Fprintf(os.Stderr, "rank %d takes the poison\n", world.Rank())
@@ -99,7 +100,7 @@ func loop(ctx context.Context, world *mpi.Comm) error {
 		if i == *stuck && (!*once || first()) {
 			forever()
 		}
-		if done.Add(1) == 3 && world.Rank() == *dies {
+		if begun.Add(1) == 3 && world.Rank() == *dies {
 			switch *when {
 			case "stop":
 				end(syscall.SIGSTOP)
@@ -108,7 +109,12 @@ func loop(ctx context.Context, world *mpi.Comm) error {
 			}
 		}
 		time.Sleep(time.Duration(rand.Int64N(2*int64(*pause) + 1)))
-		return value(i), nil
+		if i == *items-1 && *last != "" {
+			if err := await(ctx, *last); err != nil {
+				return "", err
+			}
+		}
+		return value(i), count()
 	}
 	print := func(i int, v string) { fmt.Println(i, v) }
 	switch *mode {
@@ -166,6 +172,33 @@ func first() bool {
 	}
 	f.Close()
 	return true
+}
+
+// await waits until there is a file.
+func await(ctx context.Context, name string) error {
+	for {
+		if _, err := os.Stat(name); !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		select {
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// count adds a byte to the folder's file of what is done.
+func count() error {
+	if *folder == "" {
+		return nil
+	}
+	f, err := os.OpenFile(filepath.Join(*folder, "done"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write([]byte{'.'})
+	return errors.Join(err, f.Close())
 }
 
 // keep writes the result of item i to a file.

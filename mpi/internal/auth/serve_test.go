@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -38,9 +40,10 @@ func bounded(t *testing.T) context.Context {
 	return ctx
 }
 
-// Idle strangers, more than may be pending, do not keep the rightful one out.
+// Idle strangers, more than may be pending, do not keep the rightful one out: the first
+// of them are dropped, long before their time is over.
 func TestIdleConnections(t *testing.T) {
-	addr, _, _ := serve(t, "tcp", "127.0.0.1:0")
+	addr, _, refused := serve(t, "tcp", "127.0.0.1:0")
 	for range Pending + 50 {
 		conn, err := net.Dial("tcp", addr)
 		require.NoError(t, err)
@@ -49,6 +52,26 @@ func TestIdleConnections(t *testing.T) {
 	conn, err := Once(bounded(t), "tcp", addr, secret, hello)
 	require.NoError(t, err)
 	conn.Close()
+	require.Eventually(t, func() bool { return refused.Load() >= 50 }, Timeout/2, time.Millisecond)
+}
+
+// Who is silent is given up, at both ends.
+func TestSilence(t *testing.T) {
+	for name, handshake := range map[string]func(t *testing.T, conn net.Conn) error{
+		"of a client": func(_ *testing.T, conn net.Conn) error { _, err := Accept(conn, secret, welcome); return err },
+		"of a server": func(t *testing.T, conn net.Conn) error { return Dial(t.Context(), conn, secret, hello) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				here, there := net.Pipe()
+				defer here.Close()
+				defer there.Close()
+				start := time.Now()
+				require.ErrorIs(t, handshake(t, here), os.ErrDeadlineExceeded)
+				require.Equal(t, Timeout, time.Since(start))
+			})
+		})
+	}
 }
 
 // The same while strangers keep coming.
