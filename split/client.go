@@ -56,7 +56,7 @@ func (c *client) follow() {
 	here := c.comm.PrivateOnHost()
 	c.way, c.back = here, clientTag
 	if here.IsRoot() {
-		c.free = lead(c.ctx, c.comm, here).done
+		c.free = lead(c.ctx, c.comm, here).over
 		return
 	}
 	c.free = func() {

@@ -152,6 +152,12 @@ func (l *leader) post(ctx context.Context) {
 	_ = l.comm.Send(ctx, mpi.Root, tag, encodeMail(noted, mail))
 }
 
+// over says that the loop is over for the leader's own client, and so for all.
+func (l *leader) over() {
+	l.loan.giveBack()
+	l.done()
+}
+
 // handOut does what rank 0 says, until it has said its last to each rank. Then the
 // processor goes back, be it that a rank never leaves.
 func (l *leader) handOut(ctx context.Context) {

@@ -51,7 +51,7 @@ func (l *loan) borrow() {
 	}
 }
 
-// giveBack does nothing if l is nil.
+// giveBack does nothing if l is nil, or has been given back.
 func (l *loan) giveBack() {
 	if l == nil {
 		return
@@ -59,8 +59,9 @@ func (l *loan) giveBack() {
 	l.timer.Stop()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	again := l.returned
 	l.returned = true
-	if !l.borrowed {
+	if !l.borrowed || again {
 		return
 	}
 	loans.mu.Lock()
