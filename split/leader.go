@@ -81,8 +81,11 @@ func lead(ctx context.Context, comm, here *mpi.Comm) *leader {
 		l.shelf, l.free, name = shelfOf(memory.Bytes), memory.Free, memory.Name
 	}
 	ctx = context.WithoutCancel(ctx) // the others may go on
+	// Under the lock, since on a busy machine it may fire at once.
+	l.mu.Lock()
 	l.timer = time.AfterFunc(mailDelay, func() { l.post(ctx) })
 	l.timer.Stop()
+	l.mu.Unlock()
 	l.add(comm.Rank(), append([]byte{byte(kindLeads)}, name...))
 	go l.collect(ctx)
 	go l.handOut(ctx)
