@@ -16,7 +16,11 @@ QUICK = $$($(GO) list ./... | grep -v /e2e$$)
 # Tests that repeat leaves out: matrices and models, which have many rounds of
 # their own, and what moves hundreds of megabytes.
 HEAVY := huge|both_send|cancelled_Send|full_inbox|unblocks_Send
-ONCE  := Collectives|AllocatesNothing|HostThatLeaves|LeaderAsks|SlowHost|MapOfLedRanks|LeavesAfterTheLast|JobGoesOnWithout|TestDrop$$|RecvInto|MissingRanks|TestLarge|OverEveryTransport|TestTransports|ManagerModel|TestSlice$$|TestStream$$|TestStreamLeft|TestDict$$|TestIndexed$$|Huge|Stubborn|DeathOfARank|SelfSend|OrderOfMessages|ManyGoroutines|InitTwice|ThatFinalizes|WithMembers|FlippedBit|Sealed|StoreAborts|NamesThatLead|ConformanceOfProcesses|NoKnockIsLost|TestKilled|WhoSharesMemory|InsistOnMemory|BlackHole|BrokenNetwork|SlowNetwork|IdleNetwork|SlowReader|Conformance/shm_spinning|Conformance/(unix|tcp|shm)/to_oneself|Conformance/to_oneself|Conformance/(unix|tcp|shm)/($(HEAVY))|Conformance/($(HEAVY))
+ONCE  := BatchesShareNoMemory|WereNotDue|ErrAlone|StreamBig|BoundedNumber|RanksThatLeave|TaskErrorsName|BadEnvironment|TestCrowd|Collectives|AllocatesNothing|HostThatLeaves|LeaderAsks|SlowHost|MapOfLedRanks|LeavesAfterTheLast|JobGoesOnWithout|TestDrop$$|RecvInto|MissingRanks|TestLarge|OverEveryTransport|TestTransports|ManagerModel|TestSlice$$|TestStream$$|TestStreamLeft|TestDict$$|TestIndexed$$|Huge|Stubborn|DeathOfARank|SelfSend|OrderOfMessages|ManyGoroutines|InitTwice|ThatFinalizes|WithMembers|FlippedBit|Sealed|StoreAborts|NamesThatLead|ConformanceOfProcesses|NoKnockIsLost|TestKilled|WhoSharesMemory|InsistOnMemory|BlackHole|BrokenNetwork|SlowNetwork|IdleNetwork|SlowReader|Conformance/shm_spinning|Conformance/(unix|tcp|shm)/to_oneself|Conformance/to_oneself|Conformance/(unix|tcp|shm)/($(HEAVY))|Conformance/($(HEAVY))
+
+# Tests that compare hundreds of megabytes, which the race detector makes five times as
+# slow and which have nothing for it that their smaller kin have not.
+BULK := LargeReductions|LargeBcast|LargeLengths|TestTransports
 
 # The compiler of the MPI to build against, and how it is asked: Open MPI's way,
 # then MPICH's, whose answer begins with the compiler's name.
@@ -65,7 +69,7 @@ test: setup lint build ## everything that must hold; what computes runs beside w
 within: # the packages; what the race detector can't bear runs without it
 	$(MAKE) --no-print-directory race
 	DLP_TEST_HOSTS=3 $(GO) test $(RACE) -short -skip '$(ONCE)' ./split
-	$(GO) test -run 'Huge|Nothing|UsedAgain' ./mpi ./mpi/internal/wire ./split
+	$(GO) test -run 'Huge|Nothing|UsedAgain|$(BULK)' ./mpi ./mpi/internal/wire ./split ./gather
 	$(GO) test -run ConformanceOfProcesses ./mpi/internal/transport/sock
 	$(MAKE) --no-print-directory repeat
 
@@ -87,8 +91,8 @@ setup: ## install gcc, Open MPI, MPICH and Slurm where they are missing, if that
 unit: ## all tests once, fuzz seeds and Examples included
 	$(GO) test $(QUICK)
 
-race: ## all tests once under the race detector
-	$(GO) test $(RACE) -parallel $(WAITING) -timeout 20m $(QUICK)
+race: ## all tests but those of bulk once under the race detector
+	$(GO) test $(RACE) -parallel $(WAITING) -timeout 20m -skip '$(BULK)' $(QUICK)
 
 repeat: ## the concurrent tests COUNT times, under the race detector
 	$(GO) test $(RACE) -short -count=$(COUNT) -timeout 30m -skip '$(ONCE)' $(CONCURRENT)

@@ -344,19 +344,15 @@ func TestMPIStuck(t *testing.T) {
 // to C.
 func TestMPIUnderCheckers(t *testing.T) {
 	openMPI.ready(t)
-	for _, c := range []struct{ name, flags, env string }{{"race", "-race", ""}, {"cgocheck", "", "GOEXPERIMENT=cgocheck2"}} {
-		t.Run(c.name, func(t *testing.T) {
-			folder := "openmpi-" + c.name
-			require.Empty(t, openMPI.build(folder, c.flags, c.env))
-			l := openMPI.launcher(t, folder)
-			for n := 1; n <= mpiRanks; n++ {
-				l.runTests(t, n, 1)
-				r := l.run(t, n, "selftest")
-				require.Zero(t, r.status, "%v", r)
-			}
-			l.runLarge(t)
-		})
+	const folder = "openmpi-checked"
+	require.Empty(t, openMPI.build(folder, "-race", "GOEXPERIMENT=cgocheck2"))
+	l := openMPI.launcher(t, folder)
+	for n := 1; n <= mpiRanks; n++ {
+		l.runTests(t, n, 1)
+		r := l.run(t, n, "selftest")
+		require.Zero(t, r.status, "%v", r)
 	}
+	l.runLarge(t)
 }
 
 // ucxSays is what the library below MPICH writes to standard output, of a goodbye that

@@ -40,7 +40,7 @@ func Run(t *testing.T, h Harness) {
 		{"all to all", testAllToAll},
 		{"who owns the bytes", testOwnership},
 		{"a cancelled Recv takes nothing", testCancelRecv},
-		{"a cancelled Send, small", func(t *testing.T, s *suite) { testCancelSend(t, s, 1<<10) }},
+		{"a cancelled Send, small", func(t *testing.T, s *suite) { testCancelSend(t, s, 3<<10) }},
 		{"a cancelled Send, medium", func(t *testing.T, s *suite) { testCancelSend(t, s, 6<<10) }},
 		{"a cancelled Send, large", func(t *testing.T, s *suite) { testCancelSend(t, s, 8<<20) }},
 		{"an ended ctx sends nothing", testEndedCtx},
