@@ -199,12 +199,11 @@ func (e *engine) takeIn() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for e.err == nil && !e.reading && e.poll != nil {
-		if !e.pollOnce() {
+		if !e.poll.Poll(&e.polled) {
 			break
 		}
 		e.file()
 	}
-	e.passOn()
 	return e.err
 }
 

@@ -29,8 +29,8 @@ type engine struct {
 	mu      sync.Mutex
 	inboxes map[uint64]*inbox // by communicator
 	waiting []*waiter
-	reading bool            // a call is in t.Recv, or polls
-	polled  wire.Message    // what a poll brings; of the call that is reading
+	reading bool            // a call is in t.Recv
+	polled  wire.Message    // what a poll brings
 	place   transport.Place // the buffer of a waiter that the transport was offered, if any
 	err     error           // why nothing works any more
 	down    atomic.Bool     // err is set
@@ -168,8 +168,6 @@ func (e *engine) recv(ctx context.Context, w *want, m *wire.Message) error {
 	ok, err := e.atOnce(w, m)
 	if !ok && err == nil {
 		err = e.await(ctx, w, m)
-	} else {
-		e.passOn()
 	}
 	if e.place.Holds(w.into) {
 		e.withdraw(m)
@@ -178,9 +176,9 @@ func (e *engine) recv(ctx context.Context, w *want, m *wire.Message) error {
 	return err
 }
 
-// passOn lets a blocked call read if nobody does. Whoever has read, and may have
-// been found reading by a call that then went to sleep, ends with it. The caller
-// holds e.mu.
+// passOn lets a blocked call read if nobody does. A call that has read, and may have
+// been found reading by one that then went to sleep, ends with it. The caller holds
+// e.mu.
 func (e *engine) passOn() {
 	if !e.reading && len(e.waiting) > 0 {
 		e.waiting[0].signal()
@@ -214,34 +212,21 @@ func (e *engine) atOnce(w *want, m *wire.Message) (bool, error) {
 
 // pollFor looks for what the transport has at hand, and offers it the buffer of w,
 // if that has one and nobody else's is offered. The message is e.polled. The caller
-// holds e.mu, which is released meanwhile.
-func (e *engine) pollFor(w *want) (ok bool) {
+// holds e.mu, and keeps it, as that takes some microseconds at most: to give it back
+// and take it again costs each message more than others would gain.
+func (e *engine) pollFor(w *want) bool {
 	if e.into == nil || len(w.into) == 0 || e.place.Buf != nil || w.src == AnySource {
-		return e.pollOnce()
+		return e.poll.Poll(&e.polled)
 	}
-	e.place = transport.Place{Src: w.src, Comm: w.c.id, Tag: int32(w.tag), Buf: w.into}
-	e.reading = true
-	e.mu.Unlock()
-	ok = e.into.PollInto(e.place, &e.polled)
-	e.mu.Lock()
-	e.reading = false
-	return ok
+	p := &e.place
+	p.Src, p.Comm, p.Tag, p.Buf = w.src, w.c.id, int32(w.tag), w.into
+	return e.into.PollInto(p, &e.polled)
 }
 
 // file dispatches e.polled. The caller holds e.mu.
 func (e *engine) file() {
 	e.dispatch(&e.polled)
 	e.polled.Body = nil
-}
-
-// pollOnce is pollFor that offers nothing.
-func (e *engine) pollOnce() (ok bool) {
-	e.reading = true
-	e.mu.Unlock()
-	ok = e.poll.Poll(&e.polled)
-	e.mu.Lock()
-	e.reading = false
-	return ok
 }
 
 // withdraw takes back the buffer that the transport was offered, at the end of the

@@ -99,7 +99,7 @@ var messages = sync.Pool{New: func() any { return &wire.Message{Kind: wire.User}
 // recv receives m, of at most size bytes if that is 0 or more. An m that comes with
 // an error is nobody's.
 func (c *Comm) recv(ctx context.Context, op string, src int, tag Tag, into []byte, size int, m *wire.Message) (Status, error) {
-	w := want{kind: wire.User, c: c, src: AnySource, tag: tag, op: op, into: into, size: size, together: c.together}
+	w := &want{kind: wire.User, c: c, src: AnySource, tag: tag, op: op, into: into, size: size, together: c.together}
 	if src != AnySource {
 		if err := c.checkRank(op, "src", src); err != nil {
 			return Status{}, err
@@ -109,7 +109,7 @@ func (c *Comm) recv(ctx context.Context, op string, src int, tag Tag, into []byt
 	if tag < AnyTag {
 		return Status{}, fmt.Errorf("mpi: %s: tag is %d; tags are 0 or more, or AnyTag", op, tag)
 	}
-	err := c.engine.recv(ctx, &w, m)
+	err := c.engine.recv(ctx, w, m)
 	if err != nil && err != ErrTruncated {
 		return c.lostSource(err), err
 	}

@@ -135,7 +135,7 @@ func (s *steps) Poll(m *wire.Message) bool {
 	return ok
 }
 
-func (s *steps) PollInto(p transport.Place, m *wire.Message) bool {
+func (s *steps) PollInto(p *transport.Place, m *wire.Message) bool {
 	ok := s.wrapped.PollInto(p, m)
 	if ok {
 		s.step()

@@ -58,8 +58,8 @@ type Placer interface {
 
 	// PollInto is Poll, and offers a place for the body of the next message that
 	// fits it. The offer stands until that one, whichever call returns it, has its
-	// Body there, or Withdraw is called. There is one offer at a time.
-	PollInto(p Place, m *wire.Message) bool
+	// Body there, or Withdraw is called. There is one offer at a time. p is not kept.
+	PollInto(p *Place, m *wire.Message) bool
 
 	// Withdraw takes the offer back. When it returns, nothing refers to the place
 	// any more, nor writes to it; a message that Recv has not returned yet has its

@@ -12,6 +12,6 @@ func (t *Transport) Hide() { t.marks = marks{} }
 func (t *Transport) SendTo(rank int) error {
 	t.lock()
 	defer t.unlock()
-	_, err := t.post(&peer{rank: rank}, tagWhole, 0)
+	_, err := t.post(&peer{rank: rank}, &letter{tag: tagWhole})
 	return err
 }

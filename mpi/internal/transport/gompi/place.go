@@ -22,9 +22,10 @@ type lodging struct {
 }
 
 // PollInto is Poll with a place for a body; see transport.Placer.
-func (t *Transport) PollInto(p transport.Place, m *wire.Message) bool {
+func (t *Transport) PollInto(p *transport.Place, m *wire.Message) bool {
 	t.lock()
-	t.place = lodging{Place: p, free: true}
+	l := &t.place // field by field: to copy what was just written in parts takes long
+	l.Src, l.Comm, l.Tag, l.Buf, l.free, l.guest = p.Src, p.Comm, p.Tag, p.Buf, true, nil
 	ok := t.pollOnce(m)
 	t.unlock()
 	return ok

@@ -39,25 +39,20 @@ const (
 // room reports whether p may be sent a letter.
 func (p *peer) room() bool { return p.mark == nil || p.unmarked < window/2 }
 
-// next returns the parcel for the next letter.
-func (t *Transport) next() *parcel {
+// post sends l to p. It returns the parcel if MPI isn't done with it, nil if it is.
+func (t *Transport) post(p *peer, l *letter) (*parcel, error) {
 	if len(t.free) == 0 {
 		t.free = append(t.free, newParcel())
 	}
-	return t.free[len(t.free)-1]
-}
-
-// post sends the first n bytes of t.next() to p under a tag. It returns the
-// parcel if MPI isn't done with it, nil if it is.
-func (t *Transport) post(p *peer, tag, n int) (*parcel, error) {
-	c := t.next()
+	c := t.free[len(t.free)-1]
+	n := l.write(c.buf)
 	p.known = true
 	p.unmarked += n + overhead
 	var sync C.int
 	if p.mark == nil && p.unmarked >= window/2 {
 		sync = 1
 	}
-	C.dlp_send(t.handle, c.handle, C.int(n), C.int(p.rank), C.int(tag), sync)
+	C.dlp_send(t.handle, c.handle, C.int(n), C.int(p.rank), C.int(l.tag), sync)
 	switch err := check("MPI_Isend", c.c.code); {
 	case err != nil:
 		return nil, &transport.PeerError{Rank: p.rank, Err: err}

@@ -66,7 +66,7 @@ func (t *Transport) postIfRoom(p *peer, l *letter) (posted bool, c *parcel, err 
 	if err := t.gone(p); err != nil || !p.room() {
 		return false, nil, err
 	}
-	c, err = t.post(p, l.tag, l.write(t.next().buf))
+	c, err = t.post(p, l)
 	return true, c, err
 }
 
@@ -139,7 +139,6 @@ func (t *Transport) callOff(p *peer, id uint64) {
 
 // tell sends p a letter that is nothing but a number, room or not.
 func (t *Transport) tell(p *peer, tag int, id uint64) error {
-	l := letter{tag: tag, id: id}
-	_, err := t.post(p, tag, l.write(t.next().buf))
+	_, err := t.post(p, &letter{tag: tag, id: id})
 	return err
 }

@@ -88,9 +88,13 @@ func (w *World) New(ctx context.Context, spin bool) (*Transport, error) {
 
 // lock takes the turn to call MPI. Whoever polls gives it up soon.
 func (t *Transport) lock() {
-	if t.w.mu.TryLock() {
-		return
+	if !t.w.mu.TryLock() {
+		t.lockSoon()
 	}
+}
+
+// lockSoon waits for the turn.
+func (t *Transport) lockSoon() {
 	wanted := (*int32)(unsafe.Pointer(&t.port.wanted))
 	atomic.AddInt32(wanted, 1)
 	t.w.mu.Lock()
@@ -214,6 +218,9 @@ func (t *Transport) poll(l look) (bool, error) {
 			return true, err
 		}
 	}
+	if len(t.sent)+len(t.bulks) == 0 {
+		return found, nil
+	}
 	return found, t.reap()
 }
 
@@ -298,7 +305,7 @@ func (t *Transport) Close() error {
 	err := t.broken
 	for r := range t.peers {
 		if p := &t.peers[r]; p.known && !p.left && err == nil {
-			_, err = t.post(p, tagBye, 0)
+			err = t.tell(p, tagBye, 0)
 		}
 	}
 	for start := time.Now(); err == nil; _, err = t.poll(look{tries: yieldTries, yield: 1}) {

@@ -170,6 +170,10 @@ func check(call string, code C.int) error {
 	if code == C.MPI_SUCCESS {
 		return nil
 	}
+	return failure(call, code)
+}
+
+func failure(call string, code C.int) error {
 	var text [C.MPI_MAX_ERROR_STRING]C.char
 	n := C.dlp_error(code, (*C.char)(unsafe.Pointer(&text[0])))
 	return &Error{Call: call, Code: int(code), Text: C.GoStringN(&text[0], n)}

@@ -98,7 +98,7 @@ func TestRecvEndsWhileSomethingComes(t *testing.T) {
 	require.Equal(t, string(long), string(m.Body))
 }
 
-func placeOf(buf []byte) transport.Place { return transport.Place{Src: 0, Tag: -1, Buf: buf} }
+func placeOf(buf []byte) *transport.Place { return &transport.Place{Src: 0, Tag: -1, Buf: buf} }
 
 // poll polls until there is a message.
 func poll(t *testing.T, f func(m *wire.Message) bool) (m wire.Message) {

@@ -14,10 +14,11 @@ type lodging struct {
 
 // PollInto is Poll with a place for a body, which one that comes through memory
 // may take; see transport.Placer.
-func (t *Transport) PollInto(p transport.Place, m *wire.Message) bool {
+func (t *Transport) PollInto(p *transport.Place, m *wire.Message) bool {
 	t.look.Lock()
 	defer t.look.Unlock()
-	t.place = lodging{Place: p, free: true}
+	l := &t.place // field by field: to copy what was just written in parts takes long
+	l.Src, l.Comm, l.Tag, l.Buf, l.free, l.guest = p.Src, p.Comm, p.Tag, p.Buf, true, nil
 	return t.watch(m)
 }
 
