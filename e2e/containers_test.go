@@ -98,7 +98,7 @@ func TestContainersWithNetworks(t *testing.T) {
 	script := container(t, "nsenter --net=/run/netns/"+strings.TrimSuffix(h.names[0], "1")+"$((rank+1))")
 	for name, extra := range map[string][]string{"mpirun.openmpi": openmpiFlags(t), "mpirun.mpich": nil} {
 		t.Run(name, func(t *testing.T) {
-			env := append([]string{"DLP_INIT_TIMEOUT=3"}, openmpiAsRoot...)
+			env := append([]string{"DLP_INIT_TIMEOUT=6"}, openmpiAsRoot...)
 			words := append([]string{filepath.Join(bin, "dlprun"), "--with", name, "--launcher-args", strings.Join(extra, " "), "-np", "3"}, script, "/selftest")
 			r := start(t, env, h.on(0, words...)...)
 			require.Zero(t, r.status, "%v", r)

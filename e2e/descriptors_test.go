@@ -39,7 +39,7 @@ func testDescriptors(t *testing.T, poor, limit int) {
 			script = fmt.Sprintf(`ulimit -n %d; exec "$0"`, limit)
 		}
 		job.Go(func() {
-			results[r] = start(t, env(r, "DLP_INIT_TIMEOUT=5", "DLP_HEARTBEAT=200ms"), "bash", "-c", script, filepath.Join(bin, "selftest"))
+			results[r] = start(t, env(r, "DLP_INIT_TIMEOUT=5", "DLP_HEARTBEAT=400ms"), "bash", "-c", script, filepath.Join(bin, "selftest"))
 		})
 	}
 	job.Wait()

@@ -180,7 +180,7 @@ func (i *island) run(env []string, mark string, do func(), program ...string) (r
 	program[0] = filepath.Join(bin, program[0])
 	var job sync.WaitGroup
 	for r := range results {
-		env := i.env(r, append([]string{"DLP_HEARTBEAT=200ms", "DLP_INIT_TIMEOUT=10", "DLP_INTERFACE=127.0.0.1"}, env...)...)
+		env := i.env(r, append([]string{"DLP_HEARTBEAT=400ms", "DLP_INIT_TIMEOUT=10", "DLP_INTERFACE=127.0.0.1"}, env...)...)
 		words := program
 		if r == far {
 			env = append(env, "DLP_INTERFACE="+i.ip)
@@ -226,11 +226,11 @@ func TestBrokenNetwork(t *testing.T) {
 				}
 				require.Regexp(t, `dlp: rank 2 \(`+i.name+`\): |: rank 2 \(`+i.name+`\) is gone: `, results[0].stderr, "%v", results)
 				if fault == proxytest.Stop && !data {
-					require.Regexp(t, `dlp: rank 2 \(`+i.name+`\): nothing was heard of it for 1.2s`, results[0].stderr)
-					require.Contains(t, results[far].stderr, "nothing was heard of it for 1.2s")
+					require.Regexp(t, `dlp: rank 2 \(`+i.name+`\): nothing was heard of it for 2.4s`, results[0].stderr)
+					require.Contains(t, results[far].stderr, "nothing was heard of it for 2.4s")
 				}
 				if fault == proxytest.Stop && data {
-					require.Contains(t, results[0].stderr, "nothing has come from it for 1.6s")
+					require.Contains(t, results[0].stderr, "nothing has come from it for 3.2s")
 				}
 			})
 		}
@@ -250,7 +250,7 @@ func TestBlackHole(t *testing.T) {
 			for _, r := range results {
 				require.NotZero(t, r.status, "%v", results)
 			}
-			require.Regexp(t, `rank 2 \(`+i.name+`\)(:.* rank [01] \(.+\))? is gone: nothing has come from it for 1.6s`, results[0].stderr, "%v", results)
+			require.Regexp(t, `rank 2 \(`+i.name+`\)(:.* rank [01] \(.+\))? is gone: nothing has come from it for 3.2s`, results[0].stderr, "%v", results)
 		})
 	}
 }

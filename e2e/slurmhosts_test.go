@@ -85,9 +85,9 @@ func TestSlurmOnThreeHosts(t *testing.T) {
 	})
 	t.Run("no munged at the root", func(t *testing.T) {
 		own := fmt.Sprintf("test $SLURM_NODEID -gt 0 || %s; HOME=%s/$SLURM_NODEID exec %s", mungePath(t, tempDir(t)), tempDir(t), program("selftest"))
-		r := on(append(env, munge, "DLP_INIT_TIMEOUT=2"), "srun", "--mpi=none", "-N3", "-n3", "sh", "-c", own)
+		r := on(append(env, munge, "DLP_INIT_TIMEOUT=6"), "srun", "--mpi=none", "-N3", "-n3", "sh", "-c", own)
 		require.NotZero(t, r.status, "%v", r)
-		require.Regexp(t, `dlp: missing ranks: 1,2 of 3 did not join within 2s \(the file .* or ports .*, by munge; one of them failed: munge: Error: .*Did you start munged\?`, r.stderr)
+		require.Regexp(t, `dlp: missing ranks: 1,2 of 3 did not join within 6s \(the file .* or ports .*, by munge; one of them failed: munge: Error: .*Did you start munged\?`, r.stderr)
 		require.Regexp(t, `dlp: rank 2 can't find its job: rank 0 has not written .*; no invitation at ports .*, by munge \(.*refused\)`, r.stderr)
 	})
 	t.Run("DLP_SECRET", func(t *testing.T) {

@@ -245,12 +245,12 @@ func TestJobGoesOnWithoutAHost(t *testing.T) {
 	}
 	env := []string{
 		"DLP_SIZE=6", "DLP_RENDEZVOUS=10.77.0.1:7000", "DLP_SECRET=" + strings.Repeat("5a", 32),
-		"DLP_ON_FAILURE=continue", "DLP_HEARTBEAT=200ms",
+		"DLP_ON_FAILURE=continue", "DLP_HEARTBEAT=400ms",
 	}
 	cut := func(*os.Process) { ip(t, "-n", h.hub, "link", "set", "port3", "down") }
 	r := startAnd(t, env, "0 "+survivorValue(0), cut, "bash", "-c", script.String())
 	require.Zero(t, r.status, "%v", r)
 	require.True(t, right("map", "", 300, r.stdout), "%v", r)
-	require.Regexp(t, `dlp: rank 4 \(`+h.names[2]+`\): nothing was heard of it for 1.2s`, r.stderr)
+	require.Regexp(t, `dlp: rank 4 \(`+h.names[2]+`\): nothing was heard of it for 2.4s`, r.stderr)
 	require.Contains(t, r.stderr, "the job has ended well, but without what it has lost on the way: rank 4, 5\n")
 }

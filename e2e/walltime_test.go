@@ -34,13 +34,13 @@ func (j *job) requireStopped(status int, stderr string, lost int) {
 // A job that gets its time piece by piece is done in the end.
 func TestWalltime(t *testing.T) {
 	t.Parallel()
-	j := newJob(t, "-n", "100", "-each", "100ms")
+	j := newJob(t, "-n", "150", "-each", "100ms")
 	lost := 0
 	for runs := 1; ; runs++ {
 		words := j.words(1 + runs%3)
-		r := start(t, []string{"DLP_PROGRESS=off"}, append([]string{words[0], "--walltime", "3s"}, words[1:]...)...)
+		r := start(t, []string{"DLP_PROGRESS=off"}, append([]string{words[0], "--walltime", "6s"}, words[1:]...)...)
 		if r.status == 0 {
-			require.Equal(t, "kept: 100 results are right\n", r.stdout)
+			require.Equal(t, "kept: 150 results are right\n", r.stdout)
 			require.Greater(t, runs, 1)
 			break
 		}
@@ -48,7 +48,7 @@ func TestWalltime(t *testing.T) {
 		j.requireStopped(r.status, r.stderr, lost)
 		require.Less(t, runs, 30)
 	}
-	require.LessOrEqual(t, len(j.lines()), 100+lost)
+	require.LessOrEqual(t, len(j.lines()), 150+lost)
 }
 
 // What does not end in time is cut off, and runs again.
@@ -56,7 +56,7 @@ func TestWalltimeCutsOff(t *testing.T) {
 	t.Parallel()
 	j := newJob(t, "-n", "8", "-each", "1h")
 	words := j.words(2)
-	r := start(t, []string{"DLP_PROGRESS=off"}, append([]string{words[0], "--walltime", "2s"}, words[1:]...)...)
+	r := start(t, []string{"DLP_PROGRESS=off"}, append([]string{words[0], "--walltime", "4s"}, words[1:]...)...)
 	require.Equal(t, 75, r.status, "%v", r)
 	require.Regexp(t, `(?m)^dlprun: rank \d \(.*\): split: Collect: incomplete: 0 of 8 items are done; run it again to go on$`, r.stderr)
 	require.Len(t, j.lines(), 2)

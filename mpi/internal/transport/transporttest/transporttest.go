@@ -138,7 +138,10 @@ func testFields(t *testing.T, s *suite) {
 }
 
 func testOrder(t *testing.T, s *suite) {
-	const count = 2000
+	count := 2000
+	if testing.Short() { // and often
+		count = 300
+	}
 	size := func(i int) int { return i * 7919 % 40000 }
 	ts := s.ranks(t, 2)
 	inParallel(t, 4, func(i int) error { // both ways at once
