@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -256,7 +257,8 @@ func TestStopOfALedRank(t *testing.T) {
 // However many send it at once, mail keeps its order; it brings what is noted on the
 // shelf, and must not grow for long.
 func TestMailKeepsItsOrder(t *testing.T) {
-	const n, posters = 4000, 4
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(8 * runtime.NumCPU())) // so that they are interrupted anywhere
+	const n, posters = 40_000, 8
 	errs := make([]error, 2)
 	require.NoError(t, mpi.RunLocalOn(t.Context(), []string{"a", "b"}, func(ctx context.Context, c *mpi.Comm) error {
 		if c.Rank() == 1 {
@@ -303,8 +305,8 @@ func TestMailKeepsItsOrder(t *testing.T) {
 	require.Equal(t, make([]error, 2), errs)
 }
 
-// Where rank 0 sends nonsense, each rank hears of it; the leader's memory goes with the
-// last who uses it, and its processor with the last rank.
+// What is urgent goes out at once; where rank 0 sends nonsense, each rank hears of it; the
+// leader's memory goes with the last who uses it, and its processor with the last rank.
 func TestLeaderThatHearsNonsense(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -314,12 +316,26 @@ func TestLeaderThatHearsNonsense(t *testing.T) {
 			return err
 		}
 		if comm.IsRoot() {
+			for heard := 0; heard < 2; {
+				b, _, err := comm.Recv(ctx, 1, tag)
+				if err != nil {
+					return err
+				}
+				_, entries, err := decodeMail(b[1:])
+				if heard += len(entries); err != nil {
+					return err
+				}
+			}
 			return comm.Send(ctx, 1, tag, []byte{99})
 		}
 		here, freed := comm.PrivateOnHost(), 0
 		l := &leader{comm: comm, here: here, ranks: []int{1, 2}, loan: borrowProcessor(), timer: time.NewTimer(time.Hour), free: func() { freed++ }}
-		l.users.Store(2)
+		l.users.Store(3)
+		if err := here.Send(ctx, 0, tag, (&report{leave: true}).encode()); err != nil {
+			return err
+		}
 		if here.IsRoot() {
+			l.collect(ctx) // its timer posts nothing
 			l.handOut(ctx)
 		}
 		b, _, err := here.Recv(ctx, 0, clientTag)

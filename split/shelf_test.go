@@ -1,6 +1,7 @@
 package split
 
 import (
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -56,6 +57,7 @@ func TestShelfThatIsFull(t *testing.T) {
 // However ranks take and the leader clears, while it puts batches there, each index
 // goes to one of them; and who finds nothing has seen no batch of which something is left.
 func TestShelfGivesEachIndexOnce(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(8 * runtime.NumCPU())) // so that they are interrupted anywhere
 	const n, ranks = 100_000, 4
 	s := newShelf(ranks)
 	runs := make([]atomic.Uint32, n) // by batch: how many were put with it and before
