@@ -101,7 +101,7 @@ e2e: ## the programs under real launchers; names what it could not run
 	$(call named,-parallel $(WAITING) -skip '^TestMPI' ./e2e)
 
 soak: ## kill ranks of SOAK jobs at random moments, and at each step of all collectives; break networks; compute for long
-	$(call named,-run '^Test(RandomKiller|KillAtEachStep|BusyRanks)$$' ./e2e,DLP_SOAK=$(or $(SOAK),500))
+	$(call named,-run '^Test(RandomKiller|KillAtEachStep|JobGoesOnAfterAnyStep|BusyRanks)$$' ./e2e,DLP_SOAK=$(or $(SOAK),500))
 	$(call named,-parallel $(WAITING) -run '^TestRandomNetwork$$' ./e2e,DLP_SOAK=$(or $(SOAK),100))
 
 test-mpi: ## the same over real MPI, the quick of it MPI_COUNT times

@@ -128,6 +128,20 @@ func (h *hosts) on(k int, words ...string) []string {
 	return append([]string{"nsenter", "--net=/run/netns/" + h.names[k], "unshare", "--uts", "--mount", "bash", "-c", enter, h.names[k]}, words...)
 }
 
+// byHand starts n ranks, as many on each host, by a shell, whose status is that of rank 0.
+func (h *hosts) byHand(n int, program ...string) []string {
+	var script strings.Builder
+	program[0] = filepath.Join(bin, program[0])
+	for rank := n - 1; rank >= 0; rank-- {
+		own := []string{"env", fmt.Sprint("DLP_RANK=", rank), fmt.Sprint("DLP_SIZE=", n), "DLP_RENDEZVOUS=10.77.0.1:7000", "DLP_SECRET=" + strings.Repeat("5a", 32)}
+		for _, word := range append(own, h.on(rank*len(h.names)/n, program...)...) {
+			fmt.Fprintf(&script, "'%s' ", word)
+		}
+		script.WriteString(map[bool]string{true: "\n", false: "&\n"}[rank == 0])
+	}
+	return []string{"bash", "-c", script.String()}
+}
+
 // launchers are those that start ranks on all three hosts, from the first.
 func (h *hosts) launchers(t *testing.T) []launcher {
 	list := strings.Join(h.names, ":2,") + ":2"

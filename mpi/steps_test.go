@@ -23,42 +23,59 @@ import (
 //	DLP_TEST_ROLE=steps mpi.test NAME BYTES VICTIM STEP   is one rank
 //
 // Each rank says on standard output how it ended: "rank 1 is done" or "rank 1 has lost
-// rank 2 (host): why".
+// rank 2 (host): why". Where the job goes on without the victim it then meets the others,
+// calls the same again, and says how that ended, too.
 func stepsRole() {
 	if len(os.Args) == 1 {
 		for _, c := range collectives {
-			fmt.Println(c.name, c.sized)
+			fmt.Println(c.name, c.sized, c.goesOn)
 		}
 		return
 	}
 	at := slices.IndexFunc(collectives, func(c collective) bool { return c.name == os.Args[1] })
-	bytes, victim, step := argument(2), argument(3), argument(4)
+	do := collectives[at].do
+	n, victim, step := argument(2), argument(3), argument(4)
 	mpi.Main(func(ctx context.Context, c *mpi.Comm) error {
-		s := &steps{}
+		s, b := &steps{}, brought(c.Rank(), n)
 		mpi.Wrap(c, s.around)
 		err := c.Barrier(ctx) // so that all have joined
 		if err == nil {
 			if c.Rank() == victim {
 				s.left.Store(int64(step) + 1)
 			}
-			err = collectives[at].do(ctx, c, make([]byte, bytes))
+			err = do(ctx, c, b)
 			s.left.Store(0)
 		}
-		if err == nil && collectives[at].name != "Comm.Finalize" {
+		final := collectives[at].name == "Comm.Finalize"
+		switch {
+		case c.GoesOn() && !final:
+			say(c, err)
+			if err = c.Barrier(ctx); err == nil {
+				say(c, do(ctx, c, b))
+			}
+			return err
+		case err == nil && !final:
 			err = c.Finalize(ctx) // the others need not wait for the victim in the collective
 		}
-		var gone *mpi.RankError
-		switch {
-		case err == nil:
-			fmt.Printf("rank %d is done\n", c.Rank())
+		say(c, err)
+		if err == nil {
 			os.Exit(0)
-		case errors.As(err, &gone):
-			fmt.Printf("rank %d has lost rank %d (%s): %v\n", c.Rank(), gone.Rank, gone.Host, gone.Err)
-		default:
-			fmt.Printf("rank %d fails: %v\n", c.Rank(), err)
 		}
 		return err
 	})
+}
+
+// say prints how a call ended.
+func say(c *mpi.Comm, err error) {
+	var gone *mpi.RankError
+	switch {
+	case err == nil:
+		fmt.Printf("rank %d is done\n", c.Rank())
+	case errors.As(err, &gone):
+		fmt.Printf("rank %d has lost rank %d (%s): %v\n", c.Rank(), gone.Rank, gone.Host, gone.Err)
+	default:
+		fmt.Printf("rank %d fails: %v\n", c.Rank(), err)
+	}
 }
 
 func argument(i int) int {

@@ -253,6 +253,51 @@ func TestLeaderAsksForItsHost(t *testing.T) {
 	}
 }
 
+// A batch is at most half of what is left, and a little of its ranks' time; there is none
+// for a host whose ranks must come to rank 0: to try something again, or to stop.
+func TestBatchOfAHost(t *testing.T) {
+	const ranks, items = 4, 1_000_000
+	halfway := func(left int, took time.Duration, opts ...Option) (*manager, *host) {
+		f := newFleet(3, ranks, items, nil, opts...).lead()
+		f.m.todo.pop(items-left, nil)
+		f.m.done, f.m.busy = items-left, time.Duration(items-left)*time.Millisecond
+		h := f.m.hosts[0]
+		h.count, h.busy = items/10, items/10*took
+		for _, r := range h.ranks {
+			f.m.seats[r].seen = 0
+		}
+		return f.m, h
+	}
+	m, h := halfway(items/2, 20*time.Microsecond)
+	work := time.Duration(countSpans(m.batch(h).spans)) * 20 * time.Microsecond
+	require.Positive(t, work)
+	require.LessOrEqual(t, work, ranks*mostWork)
+
+	m, h = halfway(2000, 20*time.Microsecond)
+	require.Equal(t, 1000, countSpans(m.batch(h).spans), "it is much faster than the others")
+
+	for name, hinder := range map[string]func(){
+		"something is to be tried again": func() { m.again.failed(5, 7); m.again.add(7) },
+		"the loop is to stop":            func() { m.stop() },
+		"its speed is not known":         func() { h.busy = 0 },
+	} {
+		m, h = halfway(items/2, 20*time.Microsecond)
+		require.NotEmpty(t, m.batch(h).spans)
+		hinder()
+		require.Empty(t, m.batch(h).spans, name)
+	}
+
+	m, h = halfway(items/2, 20*time.Microsecond)
+	h.batches, h.held = 1, 1
+	m.clear(h)
+	m.clear(h)
+	require.Len(t, m.take(), 1, "it is told once")
+
+	f := newFleet(3, ranks, items, nil, Policy(Static))
+	f.m.leads(1, []int{1, 2, 3, 4}, "a shelf")
+	require.Empty(t, f.m.hosts, "how much a rank gets is for the policy to say")
+}
+
 // inMiddle counts what happens in the middle third of a loop that takes so long.
 func inMiddle(took time.Duration, times []time.Duration) (n int) {
 	for _, at := range times {

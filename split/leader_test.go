@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -124,31 +125,42 @@ func TestMapOfLedRanks(t *testing.T) {
 	}
 }
 
-// The leader leaves its loop at once, and goes on leading.
+// The leader leaves its loop at once, by itself or since its ctx ends, and goes on
+// leading.
 func TestLeaderThatLeaves(t *testing.T) {
-	const n = 3000
-	var mu sync.Mutex
-	ranks := map[int]int{}
-	errs := onTwoHosts(t, func(ctx context.Context, c *mpi.Comm) error {
-		loop := Managed(ctx, c, n)
-		for range loop.All() {
-			mu.Lock()
-			ranks[c.Rank()]++
-			mu.Unlock()
-			if c.Rank() == 2 {
-				break
+	const n = 2000
+	for _, cancelled := range []bool{false, true} {
+		var mu sync.Mutex
+		ranks := map[int]int{}
+		errs := onTwoHosts(t, func(ctx context.Context, c *mpi.Comm) error {
+			own, cancel := context.WithCancel(ctx)
+			defer cancel()
+			loop := Managed(own, c, n)
+			for range loop.All() {
+				mu.Lock()
+				ranks[c.Rank()]++
+				mu.Unlock()
+				if c.Rank() == 2 && cancelled {
+					cancel()
+				} else if c.Rank() == 2 {
+					break
+				}
+				time.Sleep(100 * time.Microsecond)
 			}
-			time.Sleep(100 * time.Microsecond)
+			return loop.Err()
+		})
+		want := make([]error, len(twoHosts))
+		if want[2] = errs[2]; cancelled && ranks[2] > 0 {
+			require.ErrorIs(t, errs[2], context.Canceled)
 		}
-		return loop.Err()
-	})
-	require.Equal(t, make([]error, len(twoHosts)), errs)
-	require.LessOrEqual(t, ranks[2], 1)
-	sum := 0
-	for _, k := range ranks {
-		sum += k
+		require.Equal(t, want, errs)
+		require.LessOrEqual(t, ranks[2], 1)
+		sum := 0
+		for _, k := range ranks {
+			sum += k
+		}
+		require.Equal(t, n, sum)
 	}
-	require.Equal(t, n, sum)
 }
 
 // All ranks of a host leave while it has a batch, which others then do; one of them
@@ -240,6 +252,114 @@ func TestStopOfALedRank(t *testing.T) {
 		require.ErrorIs(t, err, mpi.ErrStopped)
 		require.ErrorContains(t, err, fmt.Sprintf("%d of 100000 items are done", sum))
 	}
+}
+
+// However many send it at once, mail keeps its order; it brings what is noted on the
+// shelf, and must not grow for long.
+func TestMailKeepsItsOrder(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(8 * runtime.NumCPU())) // so that they are interrupted anywhere
+	const n, posters = 40_000, 8
+	errs := make([]error, 2)
+	require.NoError(t, mpi.RunLocalOn(t.Context(), []string{"a", "b"}, func(ctx context.Context, c *mpi.Comm) error {
+		if c.Rank() == 1 {
+			l := &leader{comm: c, timer: time.NewTimer(time.Hour), shelf: newShelf(1)}
+			l.shelf.done[0].Store(7)
+			var numbers sync.Mutex
+			var posting sync.WaitGroup
+			next := 0
+			for range posters {
+				posting.Go(func() {
+					for range n / posters {
+						numbers.Lock()
+						l.add(next, nil)
+						next++
+						numbers.Unlock()
+						l.post(ctx)
+					}
+				})
+			}
+			posting.Wait()
+			if l.add(0, make([]byte, mailBytes/2)) || !l.add(0, make([]byte, mailBytes/2)) {
+				errs[1] = errors.New("when mail is full")
+			}
+			return nil
+		}
+		for next := 0; next < n; {
+			b, _, err := c.Recv(ctx, 1, tag)
+			if err != nil {
+				return err
+			}
+			noted, entries, err := decodeMail(b[1:])
+			if err != nil || noted != 7 {
+				return fmt.Errorf("%d are noted: %w", noted, err)
+			}
+			for _, e := range entries {
+				if e.rank != next && errs[0] == nil {
+					errs[0] = fmt.Errorf("%d comes in the place of %d", e.rank, next)
+				}
+				next++
+			}
+		}
+		return nil
+	}))
+	require.Equal(t, make([]error, 2), errs)
+}
+
+// What is urgent goes out at once; where rank 0 sends nonsense, each rank hears of it; the
+// leader's memory goes with the last who uses it, and its processor with the last rank.
+func TestLeaderThatHearsNonsense(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	require.NoError(t, mpi.RunLocalOn(ctx, []string{"a", "b", "b"}, func(ctx context.Context, c *mpi.Comm) error {
+		comm, err := c.Private("test", 0)
+		if err != nil {
+			return err
+		}
+		if comm.IsRoot() {
+			for heard := 0; heard < 2; {
+				b, _, err := comm.Recv(ctx, 1, tag)
+				if err != nil {
+					return err
+				}
+				_, entries, err := decodeMail(b[1:])
+				if heard += len(entries); err != nil {
+					return err
+				}
+			}
+			return comm.Send(ctx, 1, tag, []byte{99})
+		}
+		here, freed := comm.PrivateOnHost(), 0
+		l := &leader{comm: comm, here: here, ranks: []int{1, 2}, loan: borrowProcessor(), timer: time.NewTimer(time.Hour), free: func() { freed++ }}
+		l.users.Store(3)
+		if err := here.Send(ctx, 0, tag, (&report{leave: true}).encode()); err != nil {
+			return err
+		}
+		if here.IsRoot() {
+			l.collect(ctx) // its timer posts nothing
+			l.handOut(ctx)
+		}
+		b, _, err := here.Recv(ctx, 0, clientTag)
+		if err != nil || len(b) != 0 {
+			return fmt.Errorf("rank %d hears %q: %w", c.Rank(), b, err)
+		}
+		if !here.IsRoot() {
+			l.loan.giveBack()
+			return nil
+		}
+		for _, nonsense := range [][]byte{nil, {byte(kindBatch)}, {byte(kindClear)}} { // it has no shelf
+			if err := l.obey(ctx, nonsense); !errors.Is(err, errMalformed) {
+				return fmt.Errorf("the leader obeys %q: %w", nonsense, err)
+			}
+		}
+		if freed > 0 || !l.loan.returned {
+			return errors.New("the memory has gone, or the processor not")
+		}
+		l.done()
+		if freed != 1 {
+			return errors.New("the memory stays")
+		}
+		return nil
+	}))
 }
 
 func TestMailStaysWhole(t *testing.T) {

@@ -1,8 +1,10 @@
 package split
 
 import (
+	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -53,10 +55,12 @@ func TestShelfThatIsFull(t *testing.T) {
 }
 
 // However ranks take and the leader clears, while it puts batches there, each index
-// goes to one of them.
+// goes to one of them; and who finds nothing has seen no batch of which something is left.
 func TestShelfGivesEachIndexOnce(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(8 * runtime.NumCPU())) // so that they are interrupted anywhere
 	const n, ranks = 100_000, 4
 	s := newShelf(ranks)
+	runs := make([]atomic.Uint32, n) // by batch: how many were put with it and before
 	taken := make([][]int, ranks+1)
 	var wg sync.WaitGroup
 	done := make(chan struct{})
@@ -69,6 +73,10 @@ func TestShelfGivesEachIndexOnce(t *testing.T) {
 				if run.len() > 0 {
 					continue
 				}
+				if used := uint32(s.at.Load() >> runBits); used < runs[p.seen].Load() {
+					t.Errorf("nothing of %d runs, after %d", runs[p.seen].Load(), used)
+					return
+				}
 				select {
 				case <-done:
 					return
@@ -80,7 +88,7 @@ func TestShelfGivesEachIndexOnce(t *testing.T) {
 	for lo := 0; lo < n; {
 		var b batchGrant
 		for k := range 1 + lo%7 {
-			hi := min(lo+1+(lo+k)%50, n)
+			hi := min(lo+1+(lo+k)%8, n)
 			b.spans, lo = append(b.spans, span{lo, hi}), hi
 			if lo == n {
 				break
@@ -88,6 +96,10 @@ func TestShelfGivesEachIndexOnce(t *testing.T) {
 		}
 		b.chunk = 1 + lo%5
 		for rest := b.spans; len(rest) > 0; rest = s.place(batchGrant{spans: rest, chunk: b.chunk}) {
+			end := s.end.Load()
+			if free := shelfSlots - int(end-uint32(s.at.Load()>>runBits)); len(rest) <= free {
+				runs[s.batches.Load()+1].Store(end + uint32(len(rest)))
+			}
 		}
 		if lo%11 == 0 {
 			taken[ranks] = append(taken[ranks], indicesOf(s.clear())...)

@@ -172,7 +172,7 @@ func TestKillDashNineOfBoth(t *testing.T) {
 	}
 	l.Wait()
 	requireGone(t, pids)
-	removeLeftOvers(l.tmp) // as the next dlprun does
+	removeLeftOvers(l.tmp, os.RemoveAll) // as the next dlprun does
 }
 
 func TestCtrlC(t *testing.T) {

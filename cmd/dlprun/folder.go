@@ -30,7 +30,7 @@ func shortTemp() string {
 // jobFolder makes a folder for a job, and removes those that others have left. The
 // lock on it holds until it is closed.
 func jobFolder(parent string) (folder string, lock *os.File, err error) {
-	removeLeftOvers(parent)
+	removeLeftOvers(parent, os.RemoveAll)
 	for {
 		folder, err = os.MkdirTemp(parent, folderPrefix)
 		if err != nil {
@@ -65,11 +65,11 @@ func lockFolder(folder string) (*os.File, error) {
 
 // removeLeftOvers removes the folders in parent of this user's jobs that are over.
 // What can't be read or removed is left to whom it belongs.
-func removeLeftOvers(parent string) {
+func removeLeftOvers(parent string, remove func(folder string) error) {
 	all, _ := os.ReadDir(parent)
 	for _, f := range all {
 		if strings.HasPrefix(f.Name(), folderPrefix) && f.IsDir() {
-			removeIfOver(filepath.Join(parent, f.Name()))
+			removeIfOver(filepath.Join(parent, f.Name()), remove)
 		}
 	}
 }
@@ -77,7 +77,7 @@ func removeLeftOvers(parent string) {
 // removeIfOver removes a folder of ours if nobody holds its lock any more. It holds the
 // lock meanwhile: the folder may be one that is being made, by a dlprun that waits for
 // the lock and then finds that it is gone.
-func removeIfOver(folder string) {
+func removeIfOver(folder string, remove func(folder string) error) {
 	name := filepath.Join(folder, lockName)
 	if info, err := os.Lstat(name); err != nil || !info.Mode().IsRegular() || !isOwn(info) {
 		return
@@ -88,6 +88,6 @@ func removeIfOver(folder string) {
 	}
 	defer lock.Close()
 	if tryLock(lock) {
-		os.RemoveAll(folder)
+		_ = remove(folder) // the next one tries again
 	}
 }

@@ -7,7 +7,9 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -35,37 +37,53 @@ func TestLeftOvers(t *testing.T) {
 	}
 	require.NoError(t, lock.Close())
 	require.NoError(t, another.Close())
-	removeLeftOvers(tmp)
+	removeLeftOvers(tmp, os.RemoveAll)
 	require.NoDirExists(t, running)
 	require.NoDirExists(t, next)
 }
 
-// A folder that is being made, and is not locked yet, must not go while others look for
-// what is left over.
+// A folder that is being made, and is not locked yet, may go while others look for what
+// is left over; then another one is made. One that jobFolder has given out stays. The
+// test lasts until it has happened many times that one was taken while it was made.
 func TestFoldersMadeAtOnce(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(8 * runtime.NumCPU())) // so that they are interrupted anywhere
+	const often = 10
 	tmp := t.TempDir()
-	var jobs sync.WaitGroup
-	for range 16 {
-		jobs.Go(func() {
-			for range 100 {
-				folder, lock, err := jobFolder(tmp)
-				if err != nil {
-					t.Error(err)
+	var taken atomic.Int32
+	take := func(folder string) error {
+		other, err := os.Open(filepath.Join(folder, lockName))
+		if err != nil {
+			return nil // it was over, and is gone
+		}
+		defer other.Close()
+		if tryLock(other) {
+			t.Error("whoever makes a folder may lock it while it is removed")
+		}
+		taken.Add(1)
+		return os.RemoveAll(folder)
+	}
+	over := make(chan struct{})
+	var others sync.WaitGroup
+	defer others.Wait()
+	defer close(over)
+	for range 4 {
+		others.Go(func() {
+			for {
+				select {
+				case <-over:
 					return
-				}
-				if err := os.WriteFile(filepath.Join(folder, "hub"), nil, 0o600); err != nil {
-					t.Error(err)
-				}
-				if err := lock.Close(); err != nil {
-					t.Error(err)
+				default:
+					removeLeftOvers(tmp, take)
 				}
 			}
 		})
 	}
-	jobs.Wait()
-	removeLeftOvers(tmp)
-	left, err := os.ReadDir(tmp)
-	require.NoError(t, err)
-	require.Empty(t, left)
+	for start := time.Now(); taken.Load() < often; {
+		folder, lock, err := jobFolder(tmp)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(folder, "hub"), nil, 0o600), "a folder was given out that is gone")
+		require.NoError(t, os.RemoveAll(folder)) // before others can: all that they take were being made
+		require.NoError(t, lock.Close())
+		require.Less(t, time.Since(start), watchdog, "only %d were taken", taken.Load())
+	}
 }

@@ -455,6 +455,16 @@ func TestRegisterEndsWithItsContext(t *testing.T) {
 	require.ErrorIs(t, err, enough)
 }
 
+// A session ends with a hub that is silent; that it has ended is no error.
+func TestSilentHub(t *testing.T) {
+	h := start(t, launch.HubConfig{Size: 1, Heartbeat: time.Hour})
+	s, err := launch.Join(h.ctx, h.job(t, 0, "DLP_HEARTBEAT", "1ms"), nil)
+	require.NoError(t, err)
+	<-s.Gone()
+	require.Contains(t, s.Silence(), "nothing was heard of it for 6ms")
+	require.NoError(t, s.Close())
+}
+
 // A rank that takes nothing in holds up nobody.
 func TestFrozenMember(t *testing.T) {
 	h := start(t, launch.HubConfig{Size: 3})

@@ -336,7 +336,9 @@ func (s *Session) Close() error {
 	err := error(nil)
 	s.closed.Do(func() {
 		close(s.quit)
-		err = s.conn.Close()
+		if err = s.conn.Close(); errors.Is(err, net.ErrClosed) {
+			err = nil // heartbeat has closed it: the hub was gone
+		}
 	})
 	return err
 }
