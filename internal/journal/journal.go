@@ -90,10 +90,10 @@ func (h Header) sameJob(old Header) error {
 
 var errClosed = errors.New("the journal is closed")
 
-// Append adds a batch. When it returns the batch survives the end of this process.
-// After an error nothing of it is in the journal, nor will anything more be; what
-// was there before stays whole.
-func (j *Journal) Append(batch Batch) error {
+// Append adds batches, by one call to the system. When it returns they survive the end
+// of this process. After an error nothing of them is in the journal, nor will anything
+// more be; what was there before stays whole.
+func (j *Journal) Append(batches ...Batch) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	switch {
@@ -102,7 +102,10 @@ func (j *Journal) Append(batch Batch) error {
 	case j.failed != nil:
 		return j.failed
 	}
-	j.buf = appendBatch(j.buf[:0], &batch)
+	j.buf = j.buf[:0]
+	for i := range batches {
+		j.buf = appendBatch(j.buf, &batches[i])
+	}
 	return j.write(j.buf)
 }
 

@@ -363,6 +363,24 @@ func TestSync(t *testing.T) {
 	})
 }
 
+// Batches that are appended together stand in the file one after the other, and fail
+// together.
+func TestAppendMany(t *testing.T) {
+	m := &memory{room: 1 << 20}
+	j, _, err := open(m, job, run, nil)
+	require.NoError(t, err)
+	require.NoError(t, j.Append(batchOf(1), batchOf(2)))
+	whole := len(m.data)
+	m.room = int64(whole + len(appendBatch(nil, &Batch{Rank: 1, Indices: []int{7}})))
+	require.ErrorIs(t, j.Append(Batch{Rank: 1, Indices: []int{7}}, batchOf(3)), errFull)
+	require.Len(t, m.data, whole)
+	require.NoError(t, j.f.Close())
+	_, got, torn, err := reopened(m.data)
+	require.NoError(t, err)
+	require.Zero(t, torn)
+	require.Equal(t, []Batch{batchOf(1), batchOf(2)}, got)
+}
+
 // What is cut off stays off, whatever a power failure does to what comes after it.
 func TestSyncAfterCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
