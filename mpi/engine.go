@@ -98,7 +98,7 @@ func (e *engine) inbox(comm uint64) *inbox {
 	return b
 }
 
-// fewMessages is how many an inbox keeps room for when it is empty.
+// fewMessages is how many an inbox keeps room for, and moves to keep it.
 const fewMessages = 8
 
 // take moves the first message in b that fits to m.
@@ -115,19 +115,13 @@ func (b *inbox) take(w *want, m *wire.Message) (bool, error) {
 		if w.size >= 0 && len(m.Body) > w.size {
 			return false, ErrTruncated
 		}
-		switch {
-		case len(*list) == 1 && cap(*list) <= fewMessages:
-			(*list)[0] = wire.Message{}
-			*list = (*list)[:0] // the next one needs no memory
-		case i == 0:
-			(*list)[0] = wire.Message{}
-			if *list = (*list)[1:]; len(*list) == 0 {
-				*list = nil
-			}
-		default:
-			copy((*list)[i:], (*list)[i+1:])
-			(*list)[len(*list)-1] = wire.Message{}
-			*list = (*list)[:len(*list)-1]
+		if i > 0 || cap(*list) <= fewMessages {
+			*list = slices.Delete(*list, i, i+1) // the next one needs no memory
+			return true, nil
+		}
+		(*list)[0] = wire.Message{}
+		if *list = (*list)[1:]; len(*list) == 0 {
+			*list = nil
 		}
 		return true, nil
 	}

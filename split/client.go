@@ -17,8 +17,10 @@ type client struct {
 	ctx  context.Context
 	hand *hand
 	way  *mpi.Comm // to the root; of its host, where the rank has a leader
-	back mpi.Tag   // of what comes that way
 	free func()    // of comm and way
+	in   mailbox   // of what comes that way
+	out  []byte    // the last report, as it travelled
+	room []span    // for what is granted
 
 	// sending is the context of all messages to the root. It ends some time after
 	// ctx: what was begun is sent whole, so that both sides agree on what is done.
@@ -31,10 +33,12 @@ type client struct {
 
 // newClient says hello.
 func newClient(ctx context.Context, comm *mpi.Comm, cfg *config, hand *hand) *client {
-	c := &client{comm: comm, cfg: cfg, ctx: ctx, hand: hand, way: comm, back: tag, free: comm.Free}
+	c := &client{comm: comm, cfg: cfg, ctx: ctx, hand: hand, way: comm, free: comm.Free}
+	c.in.tag = tag
 	if isLed(comm) {
 		c.follow()
 	}
+	c.in.comm = c.way
 	c.sending, c.release = outlive(ctx, patience)
 	h := hello{items: cfg.items}
 	err := cfg.check()
@@ -54,7 +58,7 @@ func newClient(ctx context.Context, comm *mpi.Comm, cfg *config, hand *hand) *cl
 // this one.
 func (c *client) follow() {
 	here := c.comm.PrivateOnHost()
-	c.way, c.back = here, clientTag
+	c.way, c.in.tag = here, clientTag
 	if here.IsRoot() {
 		c.free = lead(c.ctx, c.comm, here).over
 		return
@@ -65,10 +69,15 @@ func (c *client) follow() {
 	}
 }
 
-// report sends r to the manager.
+// report sends r to the manager, and keeps nothing of it.
 func (c *client) report(r *report) error {
 	r.seen = c.hand.seen()
-	return c.send(r.encode())
+	c.out = r.append(c.out[:0])
+	err := c.send(c.out)
+	if cap(c.out) > mostKept {
+		c.out = nil
+	}
+	return err
 }
 
 // wait blocks until something is in h, or this rank is told to stop.
@@ -81,7 +90,7 @@ func (c *client) wait(h *hand) (waited bool, err error) {
 
 // receive takes in one message of the manager.
 func (c *client) receive(ctx context.Context) error {
-	b, _, err := c.way.Recv(ctx, mpi.Root, c.back)
+	b, _, _, err := c.in.recv(ctx, mpi.Root)
 	if err != nil {
 		return err
 	}
@@ -90,10 +99,11 @@ func (c *client) receive(ctx context.Context) error {
 	}
 	switch body := b[1:]; kind(b[0]) {
 	case kindGrant:
-		g, err := decodeGrant(body)
+		g, err := decodeGrant(body, c.room[:0])
 		if err != nil {
 			return err
 		}
+		c.room = g.spans
 		c.look(g.offer)
 		c.hand.put(g)
 	case kindQuery:
@@ -183,7 +193,7 @@ func (c *client) leave(r report) {
 func (c *client) drain() {
 	defer c.free()
 	for {
-		b, _, err := c.way.Recv(context.WithoutCancel(c.ctx), mpi.Root, c.back)
+		b, _, _, err := c.in.recv(context.WithoutCancel(c.ctx), mpi.Root)
 		if err != nil || len(b) == 0 || kind(b[0]) == kindEnd {
 			return
 		}

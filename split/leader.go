@@ -29,6 +29,8 @@ type leader struct {
 	users   atomic.Int32 // of all this: collect, hand out, and the leader's own client
 
 	posting sync.Mutex // held while mail is sent, so that it keeps its order
+	sent    []byte     // the entries that were sent last,
+	message []byte     // and the message with them
 }
 
 const (
@@ -108,8 +110,9 @@ func (l *leader) done() {
 // collect takes in what ranks send to rank 0, until each has sent its last report.
 func (l *leader) collect(ctx context.Context) {
 	defer l.done()
+	in := mailbox{comm: l.here, tag: tag}
 	for present := len(l.ranks); present > 0; {
-		body, status, err := l.here.Recv(ctx, mpi.AnySource, tag)
+		body, status, _, err := in.recv(ctx, mpi.AnySource)
 		if err != nil {
 			return // the job fails; each rank hears of it
 		}
@@ -140,11 +143,10 @@ func (l *leader) post(ctx context.Context) {
 	l.posting.Lock()
 	defer l.posting.Unlock()
 	l.mu.Lock()
-	mail := l.mail
-	l.mail, l.waiting = nil, false
+	l.mail, l.sent, l.waiting = l.sent[:0], l.mail, false
 	l.timer.Stop()
 	l.mu.Unlock()
-	if len(mail) == 0 {
+	if len(l.sent) == 0 {
 		return
 	}
 	noted := 0
@@ -152,7 +154,11 @@ func (l *leader) post(ctx context.Context) {
 		noted = l.shelf.noted()
 	}
 	// An error means that rank 0 or the job is gone; handOut hears of it too.
-	_ = l.comm.Send(ctx, mpi.Root, tag, encodeMail(noted, mail))
+	l.message = appendMail(l.message[:0], noted, l.sent)
+	_ = l.comm.Send(ctx, mpi.Root, tag, l.message)
+	if cap(l.message) > mostKept {
+		l.sent, l.message = nil, nil
+	}
 }
 
 // over says that the loop is over for the leader's own client, and so for all.
@@ -166,33 +172,34 @@ func (l *leader) over() {
 func (l *leader) handOut(ctx context.Context) {
 	defer l.done()
 	defer l.loan.giveBack()
+	in, room := mailbox{comm: l.comm, tag: tag}, make([]int, 0, len(l.ranks))
 	for present := len(l.ranks); present > 0; {
-		body, _, err := l.comm.Recv(ctx, mpi.Root, tag)
+		body, _, _, err := in.recv(ctx, mpi.Root)
 		if err != nil {
 			return // the job fails; each rank hears of it
 		}
-		letters, err := decodeLetters(body)
-		for _, letter := range letters {
-			if len(letter.ranks) > 0 {
-				present -= l.forward(ctx, letter)
-			} else if err == nil {
-				err = l.obey(ctx, letter.body)
+		var bad error
+		err = eachLetter(body, room, func(ranks []int, body []byte) {
+			if len(ranks) > 0 {
+				present -= l.forward(ctx, ranks, body)
+			} else if bad == nil {
+				bad = l.obey(ctx, body)
 			}
-		}
-		if err != nil {
-			present -= l.forward(ctx, letter{ranks: l.ranks}) // each takes an empty message for what it is
+		})
+		if err != nil || bad != nil {
+			present -= l.forward(ctx, l.ranks, nil) // each takes an empty message for what it is
 		}
 	}
 }
 
-// forward passes a message on, and returns how many ranks it is the last one for.
-func (l *leader) forward(ctx context.Context, it letter) (ended int) {
-	last := len(it.body) == 0 || kind(it.body[0]) == kindEnd
+// forward passes a message on to ranks, and returns how many it is the last one for.
+func (l *leader) forward(ctx context.Context, ranks []int, body []byte) (ended int) {
+	last := len(body) == 0 || kind(body[0]) == kindEnd
 	for place, r := range l.ranks {
-		if !slices.Contains(it.ranks, r) {
+		if !slices.Contains(ranks, r) {
 			continue
 		}
-		_ = l.here.Send(ctx, place, clientTag, it.body) // an error: the job fails
+		_ = l.here.Send(ctx, place, clientTag, body) // an error: the job fails
 		if last {
 			ended++
 		}

@@ -368,27 +368,30 @@ func TestMailStaysWhole(t *testing.T) {
 	for _, e := range entries {
 		b = appendEntry(b, e)
 	}
-	b = encodeMail(77, b)
-	noted, got, err := decodeMail(b[1:])
+	b = appendMail(nil, 77, b)
+	noted, got, err := decodeMail(b[1:], nil)
 	require.NoError(t, err)
 	require.Equal(t, 77, noted)
 	require.Equal(t, fmt.Sprint(entries), fmt.Sprint(got))
 	for n := 1; n < len(b)-1; n++ {
-		if _, got, err := decodeMail(b[1 : 1+n]); err == nil {
+		if _, got, err := decodeMail(b[1:1+n], nil); err == nil {
 			require.Less(t, len(got), len(entries), "cut at the end of an entry")
 		}
 	}
 
-	letters := []letter{{ranks: []int{2}, body: []byte("end")}, {ranks: []int{3}, body: []byte("end")}, {body: []byte("batch")}, {body: []byte("batch")}, {ranks: []int{3}, body: []byte("x")}}
-	back, err := decodeLetters(encodeLetters(letters))
-	require.NoError(t, err)
-	require.Equal(t, []letter{{ranks: []int{2, 3}, body: []byte("end")}, {body: []byte("batch")}, {body: []byte("batch")}, {ranks: []int{3}, body: []byte("x")}}, back)
+	letters := []letter{
+		{led: 2, body: []byte("end")}, {led: 3, body: []byte("end")}, {body: []byte("batch")}, {body: []byte("batch")}, {led: 3, body: []byte("x")},
+	}
+	var back []string
+	require.NoError(t, eachLetter(appendLetters(nil, letters), nil, func(ranks []int, body []byte) {
+		back = append(back, fmt.Sprint(ranks, string(body)))
+	}))
+	require.Equal(t, []string{"[2 3]end", "[]batch", "[]batch", "[3]x"}, back)
 	for _, bad := range [][]byte{nil, {byte(kindGrant)}, {byte(kindMail), 200}, {byte(kindMail), 1}} {
-		_, err := decodeLetters(bad)
-		require.Error(t, err)
+		require.Error(t, eachLetter(bad, nil, func([]int, []byte) { t.Error("a letter") }))
 	}
 	for name, b := range map[string]batchGrant{"no chunk": {spans: []span{{1, 2}}}, "low": {spans: []span{{1, 2}}, chunk: 1, low: -1}, "nothing": {chunk: 1}} {
-		_, err := decodeBatch((&decision{what: kindBatch, batch: b}).encode()[1:])
+		_, err := decodeBatch((&decision{what: kindBatch, batch: b}).append(nil)[1:])
 		require.Error(t, err, name)
 	}
 }

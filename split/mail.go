@@ -15,15 +15,16 @@ type entry struct {
 
 func appendEntry(b []byte, e entry) []byte { return appendBytes(appendInt(b, e.rank), e.body) }
 
-// encodeMail makes a message of entries that are encoded already. noted is how many
+// appendMail appends a message of entries that are encoded already. noted is how many
 // indices of the shelf are done.
-func encodeMail(noted int, entries []byte) []byte {
-	return append(appendInt([]byte{byte(kindMail)}, noted), entries...)
+func appendMail(b []byte, noted int, entries []byte) []byte {
+	return append(appendInt(append(b, byte(kindMail)), noted), entries...)
 }
 
-func decodeMail(b []byte) (noted int, entries []entry, err error) {
+// decodeMail puts the entries of a message where room begins.
+func decodeMail(b []byte, room []entry) (noted int, entries []entry, err error) {
 	p := &parser{b: b}
-	noted = p.int()
+	noted, entries = p.int(), room
 	for len(p.b) > 0 {
 		entries = append(entries, entry{rank: p.int(), body: p.bytes()})
 	}
@@ -40,43 +41,51 @@ func urgent(body []byte) (waits, leaves bool) {
 	return flags&(flagWant|flagLeave) != 0, flags&flagLeave != 0
 }
 
-// encodeLetters makes one message of letters to ranks that have the same leader. Equal
-// ones that follow one another, such as the end of the loop, travel once.
-func encodeLetters(letters []letter) []byte {
-	b := []byte{byte(kindMail)}
-	for k := 0; k < len(letters); {
-		same := letters[k]
-		for k++; k < len(letters) && len(same.ranks) > 0 && len(letters[k].ranks) > 0 && bytes.Equal(letters[k].body, same.body); k++ {
-			same.ranks = append(same.ranks, letters[k].ranks...)
+// appendLetters appends, as one message, letters to a leader. Equal ones that follow one
+// another, such as the end of the loop, travel once.
+func appendLetters(b []byte, letters []letter) []byte {
+	b = append(b, byte(kindMail))
+	for len(letters) > 0 {
+		first, n := letters[0], 1
+		if first.led == 0 {
+			b = append(b, 0)
+		} else {
+			for n < len(letters) && letters[n].led != 0 && bytes.Equal(letters[n].body, first.body) {
+				n++
+			}
+			b = binary.AppendUvarint(b, uint64(n))
+			for _, l := range letters[:n] {
+				b = appendInt(b, l.led)
+			}
 		}
-		b = binary.AppendUvarint(b, uint64(len(same.ranks)))
-		for _, r := range same.ranks {
-			b = appendInt(b, r)
-		}
-		b = appendBytes(b, same.body)
+		b = appendBytes(b, first.body)
+		letters = letters[n:]
 	}
 	return b
 }
 
-func decodeLetters(b []byte) (letters []letter, err error) {
+// eachLetter calls f with what appendLetters has written: the ranks that a body is for,
+// none if that is the leader. Both are f's until it returns. room is for ranks.
+func eachLetter(b []byte, room []int, f func(ranks []int, body []byte)) error {
 	p := &parser{b: b}
 	if kind(p.byte()) != kindMail {
 		p.bad = true
 	}
 	for len(p.b) > 0 {
-		var l letter
+		ranks := room[:0]
 		for range p.count(1) {
-			l.ranks = append(l.ranks, p.int())
+			ranks = append(ranks, p.int())
 		}
-		l.body = p.bytes()
-		letters = append(letters, l)
+		if body := p.bytes(); !p.bad {
+			f(ranks, body)
+		}
 	}
-	return letters, p.end()
+	return p.end()
 }
 
 func decodeBatch(b []byte) (batchGrant, error) {
 	p := &parser{b: b}
-	g := batchGrant{chunk: p.int(), low: p.int(), spans: p.spans()}
+	g := batchGrant{chunk: p.int(), low: p.int(), spans: p.spans(nil)}
 	if g.chunk < 1 || g.low < 0 || len(g.spans) == 0 {
 		p.bad = true
 	}

@@ -72,7 +72,7 @@ func newResults[R any](ctx context.Context, c *mpi.Comm, cfg *config, work func(
 	r.post.hand = r.hand
 	switch {
 	case r.client != nil:
-		r.posts = true
+		r.posts, r.post.again = true, true
 		r.hand.begun = map[int]struct{}{}
 	case r.server != nil && r.server.keep != nil:
 		r.posts = true

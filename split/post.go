@@ -23,6 +23,8 @@ type post[R any] struct {
 	failures []*TaskError
 	busy     time.Duration // spent on the results
 	wait     time.Duration // for the last request
+	report   report        // the last one
+	again    bool          // what a report was made of can be used again
 	later    func()        // sends, postDelay after the first result
 	timer    *time.Timer   // for later; nil until there is a result
 	waiting  bool          // timer runs
@@ -81,9 +83,17 @@ func (p *post[R]) send(to link, w want) error {
 		p.waiting = false
 		return nil
 	}
-	r := p.takeLocked()
+	r := &p.report
+	*r = p.takeLocked()
 	r.want = w
-	return to.report(&r)
+	err := to.report(r)
+	if p.again {
+		p.indices = r.indices[:0]
+		if r.results != nil && cap(r.results) <= mostKept {
+			p.batch.Reuse(r.results)
+		}
+	}
+	return err
 }
 
 // close returns the last report. Nothing is sent after it.

@@ -3,6 +3,7 @@ package split
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -65,8 +66,8 @@ const (
 	flagBroke = 1 << 4
 )
 
-func (r *report) encode() []byte {
-	b := make([]byte, 0, 32+4*len(r.indices)+len(r.results))
+func (r *report) append(b []byte) []byte {
+	b = slices.Grow(b, 32+4*len(r.indices)+len(r.results))
 	flags := byte(r.want)
 	if r.leave {
 		flags |= flagLeave
@@ -95,10 +96,11 @@ func (r *report) encode() []byte {
 	return append(b, r.results...)
 }
 
-func decodeReport(b []byte) (report, error) {
+// decode fills r, with room for spans that it had before. Its results are part of b.
+func (r *report) decode(b []byte) error {
 	p := &parser{b: b}
 	flags := p.byte()
-	r := report{
+	*r = report{
 		want:   want(flags & flagWant),
 		leave:  flags&flagLeave != 0,
 		atEnd:  flags&flagAtEnd != 0,
@@ -107,12 +109,15 @@ func decodeReport(b []byte) (report, error) {
 		done:   p.int(),
 		seen:   p.int(),
 		drawn:  p.int(),
-		back:   p.spans(),
+		back:   p.spans(r.back[:0]),
 		busy:   time.Duration(p.int()),
 		wait:   time.Duration(p.int()),
 	}
-	last := 0
-	for range p.count(1) {
+	last, n := 0, p.count(1)
+	if n > 0 {
+		r.indices = make([]int, 0, n)
+	}
+	for range n {
 		last += p.int()
 		r.indices = append(r.indices, last)
 	}
@@ -121,7 +126,7 @@ func decodeReport(b []byte) (report, error) {
 		p.bad = true
 	}
 	r.results = p.rest()
-	return r, p.end()
+	return p.end()
 }
 
 func encodeDiffers(index int, key string) []byte {
@@ -139,8 +144,8 @@ const ( // of an offer
 	flagShelf
 )
 
-func (d *decision) encode() []byte {
-	b := []byte{byte(d.what)}
+func (d *decision) append(b []byte) []byte {
+	b = append(b, byte(d.what))
 	switch d.what {
 	case kindGrant:
 		return d.grant.append(b)
@@ -176,9 +181,10 @@ func (g grant) append(b []byte) []byte {
 	return append(b, byte(g.offer.policy), flags)
 }
 
-func decodeGrant(b []byte) (grant, error) {
+// decodeGrant puts the spans of a grant where room begins.
+func decodeGrant(b []byte, room []span) (grant, error) {
 	p := &parser{b: b}
-	g := grant{ahead: p.int(), spans: p.spans(), offer: offer{name: p.string()}}
+	g := grant{ahead: p.int(), spans: p.spans(room), offer: offer{name: p.string()}}
 	if o := &g.offer; o.name != "" {
 		o.place, o.chunk, o.policy = p.int(), p.int(), Chunking(p.byte())
 		flags := p.byte()
@@ -205,7 +211,8 @@ func appendSpans(b []byte, spans []span) []byte {
 	return b
 }
 
-func (p *parser) spans() (spans []span) {
+// spans appends to room what appendSpans has written.
+func (p *parser) spans(room []span) []span {
 	last := 0
 	for range p.count(2) {
 		lo := last + p.int()
@@ -213,9 +220,9 @@ func (p *parser) spans() (spans []span) {
 		if lo < 0 || last <= lo {
 			p.bad = true
 		}
-		spans = append(spans, span{lo, last})
+		room = append(room, span{lo, last})
 	}
-	return spans
+	return room
 }
 
 func (v *verdict) append(b []byte) []byte {

@@ -24,16 +24,16 @@ func messages() [][]byte {
 		(&report{
 			want: early, leave: true, seen: 6, done: 3, drawn: 4, back: []span{{8, 9}}, indices: []int{5, 2, 900}, busy: 77, wait: 88, atEnd: true, length: 12,
 			failures: []*TaskError{failure}, results: []byte("gob"),
-		}).encode(),
-		(&report{want: low, seen: noShelf}).encode(),
+		}).append(nil),
+		(&report{want: low, seen: noShelf}).append(nil),
 		encodeDiffers(4, "key"),
-		(&decision{what: kindGrant, grant: grant{spans: []span{{3, 9}, {0, 1}, {7, 8}}, ahead: 2}}).encode(),
-		(&decision{what: kindGrant, grant: grant{offer: offer{name: "4096 256 pid:[1] 7 8 ff", place: 2, chunk: 5, policy: Factoring, bounded: true}}}).encode(),
-		(&decision{what: kindGrant, grant: grant{offer: offer{name: "x", place: 2, shelf: true}}}).encode(),
-		(&decision{what: kindBatch, batch: batchGrant{spans: []span{{3, 9}, {0, 1}}, chunk: 2, low: 3}}).encode(),
-		(&decision{what: kindQuery, hashes: []byte("12345678")}).encode(),
-		(&decision{what: kindEnd, end: &verdict{kind: kindTasks, failures: []*TaskError{failure, failure}}}).encode(),
-		(&decision{what: kindEnd, end: &lost}).encode(),
+		(&decision{what: kindGrant, grant: grant{spans: []span{{3, 9}, {0, 1}, {7, 8}}, ahead: 2}}).append(nil),
+		(&decision{what: kindGrant, grant: grant{offer: offer{name: "4096 256 pid:[1] 7 8 ff", place: 2, chunk: 5, policy: Factoring, bounded: true}}}).append(nil),
+		(&decision{what: kindGrant, grant: grant{offer: offer{name: "x", place: 2, shelf: true}}}).append(nil),
+		(&decision{what: kindBatch, batch: batchGrant{spans: []span{{3, 9}, {0, 1}}, chunk: 2, low: 3}}).append(nil),
+		(&decision{what: kindQuery, hashes: []byte("12345678")}).append(nil),
+		(&decision{what: kindEnd, end: &verdict{kind: kindTasks, failures: []*TaskError{failure, failure}}}).append(nil),
+		(&decision{what: kindEnd, end: &lost}).append(nil),
 	}
 }
 
@@ -47,20 +47,21 @@ func again(b []byte) ([]byte, error) {
 		h, err := decodeHello(body)
 		return h.encode(), err
 	case kindReport:
-		r, err := decodeReport(body)
-		return r.encode(), err
+		var r report
+		err := r.decode(body)
+		return r.append(nil), err
 	case kindDiffers:
 		index, key, err := decodeDiffers(body)
 		return encodeDiffers(index, key), err
 	case kindGrant:
-		g, err := decodeGrant(body)
-		return (&decision{what: kindGrant, grant: g}).encode(), err
+		g, err := decodeGrant(body, nil)
+		return (&decision{what: kindGrant, grant: g}).append(nil), err
 	case kindBatch:
 		g, err := decodeBatch(body)
-		return (&decision{what: kindBatch, batch: g}).encode(), err
+		return (&decision{what: kindBatch, batch: g}).append(nil), err
 	case kindEnd:
 		v, err := decodeVerdict(body)
-		return (&decision{what: kindEnd, end: &v}).encode(), err
+		return (&decision{what: kindEnd, end: &v}).append(nil), err
 	}
 	return b, nil
 }
@@ -95,7 +96,7 @@ func TestGrantsMakeSense(t *testing.T) {
 		"chunk":      {offer: offer{name: "x", chunk: -1}},
 		"policy":     {offer: offer{name: "x", policy: 99}},
 	} {
-		_, err := decodeGrant(g.append(nil))
+		_, err := decodeGrant(g.append(nil), nil)
 		require.Error(t, err, name)
 	}
 }

@@ -1,6 +1,7 @@
 package split
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"sync"
@@ -22,9 +23,13 @@ type server struct {
 	sink sink            // of a Map
 	keep *keeper         // nil: there is no journal
 
+	in      mailbox // of run
+	arrival report  // the last that came there
+	entries []entry // room for those of a mail
+
 	mu      sync.Mutex
 	m       *manager
-	outbox  []letter
+	outbox  *outbox
 	busy    bool          // a leader's mail is being read: what it causes goes out when all is
 	over    chan struct{} // closed when the loop is over
 	closed  bool
@@ -40,7 +45,9 @@ type server struct {
 	leaderOf []int         // by rank; 0: none
 	ranksOf  map[int][]int // by leader
 
-	posting sync.Mutex // held while letters are sent, so that they keep their order
+	posting sync.Mutex      // held while letters are sent, so that they keep their order
+	sent    *outbox         // those that were sent last
+	always  context.Context // the caller's without its end: all ranks must be told
 }
 
 // A sink is where the results of a Map go at the root.
@@ -53,19 +60,13 @@ type sink interface {
 	failed(indices []int)
 }
 
-// A letter is a message on its way to a rank, by itself or by its leader.
-type letter struct {
-	to    int
-	ranks []int // it is for; with a leader, which is meant itself if there is none
-	body  []byte
-}
-
 const tag mpi.Tag = 0 // of all messages; the first byte says what they are
 
 func newServer(ctx context.Context, comm *mpi.Comm, cfg *config, hand *hand, to sink) *server {
 	s := &server{
 		comm: comm, cfg: cfg, ctx: ctx, hand: hand, sink: to,
-		over: make(chan struct{}),
+		in: mailbox{comm: comm, tag: tag}, outbox: &outbox{}, sent: &outbox{},
+		over: make(chan struct{}), always: context.WithoutCancel(ctx),
 	}
 	s.leaderOf, s.ranksOf = ledRanks(comm)
 	problem := cfg.check()
@@ -185,17 +186,16 @@ func (s *server) stop() {
 
 // run takes messages in until every other rank has sent its last one.
 func (s *server) run() {
-	ctx := context.WithoutCancel(s.ctx) // all ranks must be told
 	defer s.comm.Free()
 	defer s.done()
 	for !s.alone() {
-		body, status, err := s.comm.Recv(ctx, mpi.AnySource, tag)
+		body, status, lent, err := s.in.recv(s.always, mpi.AnySource)
 		if gone, ok := errors.AsType[*mpi.RankError](err); ok && status.Source != 0 {
 			s.event(func(m *manager) { m.lost(status.Source, gone.Host, gone.Err) })
 			continue
 		}
 		if err == nil {
-			err = s.receive(status.Source, body)
+			err = s.receive(status.Source, body, lent)
 		}
 		if err != nil {
 			s.end(s.cfg.errorf("%w", err))
@@ -214,8 +214,8 @@ func (s *server) alone() bool {
 	return away == len(s.m.seats)-1
 }
 
-// receive takes in one message.
-func (s *server) receive(rank int, b []byte) error {
+// receive takes in one message. lent says that its bytes don't stay as they are.
+func (s *server) receive(rank int, b []byte, lent bool) error {
 	if len(b) == 0 {
 		return errMalformed
 	}
@@ -227,11 +227,14 @@ func (s *server) receive(rank int, b []byte) error {
 		}
 		s.event(func(m *manager) { m.hello(rank, h) })
 	case kindReport:
-		r, err := decodeReport(body)
-		if err != nil {
+		r := &s.arrival
+		if err := r.decode(body); err != nil {
 			return err
 		}
-		s.reportOf(rank, &r)
+		if lent {
+			r.results = bytes.Clone(r.results)
+		}
+		s.reportOf(rank, r)
 	case kindDiffers:
 		index, key, err := decodeDiffers(body)
 		if err != nil {
@@ -241,7 +244,7 @@ func (s *server) receive(rank int, b []byte) error {
 	case kindStop:
 		s.event((*manager).stop)
 	case kindMail:
-		return s.receiveMail(rank, body)
+		return s.receiveMail(rank, body, lent)
 	case kindLeads:
 		if len(s.ranksOf[rank]) == 0 {
 			return errMalformed
@@ -249,7 +252,7 @@ func (s *server) receive(rank int, b []byte) error {
 		s.event(func(m *manager) { m.leads(rank, s.ranksOf[rank], string(body)) })
 	case kindReturned:
 		p := &parser{b: body}
-		back := p.spans()
+		back := p.spans(nil)
 		if err := p.end(); err != nil {
 			return err
 		}
@@ -261,8 +264,8 @@ func (s *server) receive(rank int, b []byte) error {
 }
 
 // receiveMail takes in what the ranks of a leader have said.
-func (s *server) receiveMail(leader int, b []byte) error {
-	noted, entries, err := decodeMail(b)
+func (s *server) receiveMail(leader int, b []byte, lent bool) error {
+	noted, entries, err := decodeMail(b, s.entries[:0])
 	if err != nil {
 		return err
 	}
@@ -274,9 +277,11 @@ func (s *server) receiveMail(leader int, b []byte) error {
 		if e.rank < 0 || e.rank >= len(s.leaderOf) || s.leaderOf[e.rank] != leader {
 			err = errMalformed
 		} else if err == nil {
-			err = s.receive(e.rank, e.body)
+			err = s.receive(e.rank, e.body, lent)
 		}
 	}
+	clear(entries)
+	s.entries = entries
 	s.mu.Lock()
 	s.busy = false
 	s.act()
@@ -337,7 +342,7 @@ func (s *server) act() {
 	for _, d := range s.m.take() {
 		switch {
 		case d.rank != 0:
-			s.outbox = append(s.outbox, s.letter(&d))
+			s.outbox.add(&d, s.leaderOf[d.rank])
 			if d.what == kindQuery {
 				s.expectAnswer(d.rank)
 			}
@@ -347,7 +352,7 @@ func (s *server) act() {
 			s.hand.close(d.err, d.how)
 		}
 	}
-	post := len(s.outbox) > 0 && !s.busy
+	post := len(s.outbox.letters) > 0 && !s.busy
 	s.mu.Unlock()
 	if post {
 		s.post()
@@ -372,46 +377,15 @@ func (s *server) post() {
 	s.posting.Lock()
 	defer s.posting.Unlock()
 	s.mu.Lock()
-	letters := s.byLeader(s.outbox)
-	s.outbox = nil
+	s.outbox, s.sent = s.sent, s.outbox
 	s.mu.Unlock()
-	ctx := context.WithoutCancel(s.ctx)
-	for _, l := range letters {
+	s.sent.each(s.leaderOf, func(to int, body []byte) {
 		// An error means that the rank or the job is gone; run hears of it too.
-		_ = s.comm.Send(ctx, l.to, tag, l.body)
-	}
+		_ = s.comm.Send(s.always, to, tag, body)
+	})
 }
 
-// letter addresses what the manager has decided.
-func (s *server) letter(d *decision) letter {
-	l := letter{to: d.rank, body: d.encode()}
-	if leader := s.leaderOf[d.rank]; leader != 0 {
-		l.to = leader
-		if d.what != kindBatch && d.what != kindClear { // which are for the leader
-			l.ranks = []int{d.rank}
-		}
-	}
-	return l
-}
-
-// byLeader makes one message of what is for the ranks of one leader. They hear what
-// they are told in the order in which it was decided.
-func (s *server) byLeader(letters []letter) (messages []letter) {
-	mail := map[int][]letter{}
-	for _, l := range letters {
-		if s.leaderOf[l.to] != 0 {
-			mail[l.to] = append(mail[l.to], l)
-		} else {
-			messages = append(messages, l)
-		}
-	}
-	for leader, letters := range mail {
-		messages = append(messages, letter{to: leader, body: encodeLetters(letters)})
-	}
-	return messages
-}
-
-// report is rank 0's.
+// report is rank 0's. Results and indices of r are kept.
 func (s *server) report(r *report) error {
 	s.reportOf(0, r)
 	return nil

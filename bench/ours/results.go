@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"github.com/dlprun/dlp/mpi"
 	"github.com/dlprun/dlp/split"
@@ -16,6 +17,7 @@ import (
 const (
 	resultItems = 100_000
 	resultBytes = 100
+	resultTime  = 500 * time.Millisecond // single loops differ by more than the budget
 )
 
 // results measures a loop of 100,000 items that do nothing but give 100 bytes each,
@@ -30,7 +32,7 @@ func results(fs *flag.FlagSet) func(context.Context, *mpi.Comm) error {
 		defer os.RemoveAll(dir)
 		var all [][]byte
 		loops := 0
-		seconds, err := enough(ctx, world, 1, func(n int) (err error) {
+		seconds, err := enoughFor(ctx, world, resultTime, 1, func(n int) (err error) {
 			for range n {
 				var opts []split.Option
 				if loops++; *keep {
@@ -41,7 +43,16 @@ func results(fs *flag.FlagSet) func(context.Context, *mpi.Comm) error {
 				}
 			}
 			return nil
-		}, func(int) error { return checkResults(world, all) })
+		}, func(n int) error {
+			for k := range n { // what waits for the disk would slow down later loops
+				if *keep && world.IsRoot() {
+					if err := os.Remove(filepath.Join(dir, strconv.Itoa(loops-k))); err != nil {
+						return err
+					}
+				}
+			}
+			return checkResults(world, all)
+		})
 		show(world, "loop", seconds)
 		return err
 	}

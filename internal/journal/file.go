@@ -27,16 +27,29 @@ func Open(path string, h Header, run Run, visit func(Batch) error) (j *Journal, 
 		err = lock(f)
 	}
 	if err == nil {
-		j, torn, err = open(f, h, run, visit)
-	}
-	if err == nil && info.Size() == 0 {
-		err = syncFolder(filepath.Dir(path))
+		j, torn, err = open(&file{File: f, isNew: info.Size() == 0}, h, run, visit)
 	}
 	if err != nil {
 		f.Close()
 		return nil, 0, fmt.Errorf("the journal %s: %w", path, err)
 	}
 	return j, torn, nil
+}
+
+// A file is one whose folder may have to be told of it too.
+type file struct {
+	*os.File
+	isNew bool // the disk does not have its name yet
+}
+
+// Sync has the disk keep what is in the file, and its name.
+func (f *file) Sync() error {
+	if err := f.File.Sync(); err != nil || !f.isNew {
+		return err
+	}
+	err := syncFolder(filepath.Dir(f.Name()))
+	f.isNew = err != nil
+	return err
 }
 
 var errInUse = errors.New("it is open already, in another job or another loop; let that one end, or name another file")

@@ -37,8 +37,8 @@ type Journal struct {
 const syncDelay = time.Second
 
 // open reads what is in f, which the Journal owns from now on, and makes ready for
-// a run. What is new in it is on the disk when open returns. torn is how many
-// bytes were cut off its end.
+// a run. torn is how many bytes were cut off its end, which the disk knows when open
+// returns; what is new in f it is told later, as of all that is appended.
 func open(f File, h Header, run Run, visit func(Batch) error) (j *Journal, torn int64, err error) {
 	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
@@ -52,7 +52,7 @@ func open(f File, h Header, run Run, visit func(Batch) error) (j *Journal, torn 
 		return nil, 0, err
 	}
 	if extent.Torn > 0 {
-		if err := f.Truncate(extent.Whole); err != nil {
+		if err := errors.Join(f.Truncate(extent.Whole), f.Sync()); err != nil {
 			return nil, 0, err
 		}
 	}
@@ -64,11 +64,10 @@ func open(f File, h Header, run Run, visit func(Batch) error) (j *Journal, torn 
 	if extent.Whole == 0 {
 		b = appendJSON([]byte(magic), kindHeader, h)
 	}
-	err = j.write(appendJSON(b, kindRun, run))
-	if err == nil {
-		err = f.Sync()
+	if err = j.write(appendJSON(b, kindRun, run)); err != nil {
+		return nil, 0, err
 	}
-	return j, extent.Torn, err
+	return j, extent.Torn, nil
 }
 
 // sameJob says what tells h from the header of a journal.
@@ -91,10 +90,10 @@ func (h Header) sameJob(old Header) error {
 
 var errClosed = errors.New("the journal is closed")
 
-// Append adds a batch. When it returns the batch survives the end of this process.
-// After an error nothing of it is in the journal, nor will anything more be; what
-// was there before stays whole.
-func (j *Journal) Append(batch Batch) error {
+// Append adds batches, by one call to the system. When it returns they survive the end
+// of this process. After an error nothing of them is in the journal, nor will anything
+// more be; what was there before stays whole.
+func (j *Journal) Append(batches ...Batch) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	switch {
@@ -103,22 +102,14 @@ func (j *Journal) Append(batch Batch) error {
 	case j.failed != nil:
 		return j.failed
 	}
-	j.buf = appendBatch(j.buf[:0], &batch)
-	if err := j.write(j.buf); err != nil {
-		return err
+	j.buf = j.buf[:0]
+	for i := range batches {
+		j.buf = appendBatch(j.buf, &batches[i])
 	}
-	if !j.dirty {
-		j.dirty = true
-		if j.timer == nil {
-			j.timer = time.AfterFunc(syncDelay, j.sync)
-		} else {
-			j.timer.Reset(syncDelay)
-		}
-	}
-	return nil
+	return j.write(j.buf)
 }
 
-// write appends b, or nothing.
+// write appends b, or nothing. The disk is told in a while.
 func (j *Journal) write(b []byte) error {
 	if _, err := j.f.Write(b); err != nil {
 		j.failed = err
@@ -128,6 +119,14 @@ func (j *Journal) write(b []byte) error {
 		return j.failed
 	}
 	j.end += int64(len(b))
+	if !j.dirty {
+		j.dirty = true
+		if j.timer == nil {
+			j.timer = time.AfterFunc(syncDelay, j.sync)
+		} else {
+			j.timer.Reset(syncDelay)
+		}
+	}
 	return nil
 }
 
