@@ -30,7 +30,7 @@ func TestBlackHoleInsideOfTLS(t *testing.T) {
 			ip(t, "-n", host, "neigh", "replace", other, "lladdr", "02:00:00:00:00:77", "dev", "eth0", "nud", "permanent")
 		}
 	}
-	r := startAnd(t, []string{"DLP_TLS=1", "DLP_HEARTBEAT=200ms"}, "now", cut, h.byHand(3, "faulty", "send", "say", "0")...)
+	r := startAnd(t, []string{"DLP_TLS=1", "DLP_HEARTBEAT=400ms"}, "now", cut, h.byHand(3, "faulty", "send", "say", "0")...)
 	require.NotZero(t, r.status, "%v", r)
-	require.Regexp(t, `rank [12] \(.+\) is gone: nothing has come from it for 1.6s`, r.stderr)
+	require.Regexp(t, `rank [12] \(.+\) is gone: nothing has come from it for 3.2s`, r.stderr)
 }

@@ -289,7 +289,7 @@ func TestMailKeepsItsOrder(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			noted, entries, err := decodeMail(b[1:])
+			noted, entries, err := decodeMail(b[1:], nil)
 			if err != nil || noted != 7 {
 				return fmt.Errorf("%d are noted: %w", noted, err)
 			}
@@ -321,7 +321,7 @@ func TestLeaderThatHearsNonsense(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				_, entries, err := decodeMail(b[1:])
+				_, entries, err := decodeMail(b[1:], nil)
 				if heard += len(entries); err != nil {
 					return err
 				}
@@ -331,7 +331,7 @@ func TestLeaderThatHearsNonsense(t *testing.T) {
 		here, freed := comm.PrivateOnHost(), 0
 		l := &leader{comm: comm, here: here, ranks: []int{1, 2}, loan: borrowProcessor(), timer: time.NewTimer(time.Hour), free: func() { freed++ }}
 		l.users.Store(3)
-		if err := here.Send(ctx, 0, tag, (&report{leave: true}).encode()); err != nil {
+		if err := here.Send(ctx, 0, tag, (&report{leave: true}).append(nil)); err != nil {
 			return err
 		}
 		if here.IsRoot() {
