@@ -8,8 +8,8 @@ COUNT ?= 50
 MPI_COUNT ?= 20
 # How many tests of real launchers wait beside each other.
 WAITING := 8
-# Packages whose tests are about concurrency.
-CONCURRENT := ./mpi/internal/... ./mpi/launch ./mpi ./split ./gather
+# Packages whose tests are about concurrency, those first that take longest.
+CONCURRENT := ./split ./mpi ./mpi/internal/... ./mpi/launch ./gather
 
 # All packages but the real launchers', which take minutes.
 QUICK = $$($(GO) list ./... | grep -v /e2e$$)

@@ -261,11 +261,11 @@ func TestJobGoesOnBehindABrokenNetwork(t *testing.T) {
 	t.Run("in Finalize", func(t *testing.T) {
 		t.Parallel()
 		i := newIsland(t, nil)
-		file := filepath.Join(tempDir(t), "cut")
+		file := filepath.Join(tempDir(t), "cut") // until it is there nobody says that he is through: nothing need come after that
 		results := i.run([]string{"DLP_ON_FAILURE=continue"}, "meeting", func() {
 			i.breakAll(proxytest.Stop, false, true)
 			require.NoError(t, os.WriteFile(file, nil, 0o600))
-		}, "selftest", "beside", file)
+		}, "selftest", "apart", file)
 		i.goneOn(t, results)
 	})
 	for _, fault := range []proxytest.Fault{proxytest.Stop, proxytest.Corrupt, proxytest.HalfClose, proxytest.Reset} {

@@ -215,6 +215,7 @@ func TestMPIFaults(t *testing.T) {
 // status: calls that differ, Abort, a run that does not come back or does not heed
 // its ctx. The roles are those of the tests of package mpi.
 func TestMPIEnds(t *testing.T) {
+	t.Parallel()
 	l := openMPI.ready(t)
 	for role, want := range map[string]struct {
 		status int
@@ -234,6 +235,7 @@ func TestMPIEnds(t *testing.T) {
 
 // A rank that ends before it joins ends the others.
 func TestMPIRankEndsBeforeInit(t *testing.T) {
+	t.Parallel()
 	l := openMPI.ready(t)
 	l.env = append(l.env, "DLP_INIT_TIMEOUT=2")
 	for _, kind := range []string{"exit0", "exit3", "kill"} {
@@ -271,6 +273,7 @@ func TestMPIBackendByItself(t *testing.T) {
 // With DLP_BACKEND=mpi under another MPI's mpiexec every rank fails, and says why,
 // instead of being a job of one rank each.
 func TestMPIOfAnotherKind(t *testing.T) {
+	t.Parallel()
 	for _, m := range []struct{ linked, starts *realMPI }{{openMPI, mpich}, {mpich, openMPI}} {
 		m.linked.ready(t)
 		need(t, m.starts.mpiexec)
@@ -331,6 +334,7 @@ func TestMPICollectives(t *testing.T) {
 // some time after the ctx of the call, and says so; where a rank has given the call
 // up after all had agreed, those who wait for it are told so.
 func TestMPIStuck(t *testing.T) {
+	t.Parallel()
 	l := openMPI.ready(t)
 	r := start(t, append([]string{"DLP_TEST_ROLE=stuck"}, l.env...), preloaded(t, l, "stuck.c", 2, "mpi.test")...)
 	require.Equal(t, 1, r.status, "%v", r)
@@ -343,6 +347,7 @@ func TestMPIStuck(t *testing.T) {
 // The same once under the race detector, and with every pointer checked that goes
 // to C.
 func TestMPIUnderCheckers(t *testing.T) {
+	t.Parallel()
 	openMPI.ready(t)
 	const folder = "openmpi-checked"
 	require.Empty(t, openMPI.build(folder, "-race", "GOEXPERIMENT=cgocheck2"))
@@ -361,6 +366,7 @@ var ucxSays = regexp.MustCompile(`(?m)^\[.*\] +tag_match\.c:\d+ +UCX +WARN +unex
 
 // MPICH will do as well.
 func TestMPIOfMPICH(t *testing.T) {
+	t.Parallel()
 	l := mpich.ready(t)
 	for n := 1; n <= mpiRanks; n++ {
 		l.runTests(t, n, 1)

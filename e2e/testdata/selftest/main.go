@@ -7,7 +7,7 @@
 //	selftest loop [KIND RANK]  one loop, in the middle of which that rank ends
 //	selftest forever           all meet again and again, until something happens
 //	selftest until FILE        all meet again and again, until FILE is there
-//	selftest beside FILE       all meet and are through, but for rank 0, until FILE is there
+//	selftest apart FILE        all meet, and are through when FILE is there
 //	selftest busy DURATION     all compute for so long, and then all is well
 //
 // KIND is kill, stop (SIGSTOP), exit0, exit3, error or panic.
@@ -62,8 +62,8 @@ func run(ctx context.Context, world *mpi.Comm) error {
 			return err
 		}
 	}
-	if len(os.Args) == 3 && os.Args[1] == "beside" {
-		return beside(ctx, world, os.Args[2])
+	if len(os.Args) == 3 && os.Args[1] == "apart" {
+		return apart(ctx, world, os.Args[2])
 	}
 	n := world.Size()
 	ranks, err := mpi.Allgather(ctx, world, world.Rank())
@@ -183,10 +183,10 @@ func until(ctx context.Context, world *mpi.Comm, file string) error {
 	}
 }
 
-// beside lets the root look for the file alone.
-func beside(ctx context.Context, world *mpi.Comm, file string) error {
+// apart lets each rank look for the file, which no message is for.
+func apart(ctx context.Context, world *mpi.Comm, file string) error {
 	err := meet(ctx, world)
-	for err == nil && world.IsRoot() {
+	for err == nil {
 		if _, absent := os.Stat(file); absent == nil {
 			break
 		}
