@@ -442,7 +442,9 @@ func TestMPIOnThreeHosts(t *testing.T) {
 }
 
 // srun starts real MPI where it speaks that MPI's language, and the program finds
-// out by itself; where it does not, no rank takes itself for a job.
+// out by itself; where it does not, no rank takes itself for a job. A rank that fails
+// ends them all by MPI_Abort: with PMI-2 srun itself waits for the others for ever, unless
+// it is told not to, as it must be for a rank that is killed.
 func TestMPIUnderSlurm(t *testing.T) {
 	env := append(slurm(t), openmpiAsRoot...)
 	must := append([]string{"DLP_BACKEND=mpi"}, env...)
@@ -459,6 +461,8 @@ func TestMPIUnderSlurm(t *testing.T) {
 			r = failsSoon(t, must, srun(m, plugin, "faulty", "barrier", kind, "1")...)
 			require.Regexp(t, fmt.Sprintf(mpiFaults[kind], 1), r.stderr, "%s: %v", plugin, r)
 		}
+		r = failsSoon(t, must, slices.Insert(srun(m, plugin, "faulty", "barrier", "kill", "1"), 1, "--kill-on-bad-exit")...)
+		require.Contains(t, r.stderr, "task 1: Killed", "%s: %v", plugin, r)
 		r = start(t, env, srun(m, plugin, "dlprun", "info")...)
 		require.Equal(t, 3, strings.Count(r.stdout, "backend mpi\n"), "%s: %v", plugin, r)
 		r = start(t, must, srun(m, "none", "selftest")...)
