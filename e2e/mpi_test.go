@@ -187,10 +187,11 @@ var mpiFaults = map[string]string{
 	"panic": `dlp: (.* failed on )?rank %d \(.*\): panic: on purpose`,
 }
 
-// failsSoon runs a job that is to end within 10 s, with a status that is not 0.
-func failsSoon(t *testing.T, env []string, words ...string) result {
+// failsWithin runs a job that is to end within so many seconds, with a status that is
+// not 0.
+func failsWithin(t *testing.T, seconds int, env []string, words ...string) result {
 	t.Helper()
-	r := start(t, env, append([]string{"timeout", "-v", "-k", "1", "10"}, words...)...)
+	r := start(t, env, append([]string{"timeout", "-v", "-k", "1", strconv.Itoa(seconds)}, words...)...)
 	require.NotZero(t, r.status, "%v: %v", words, r)
 	require.NotContains(t, r.stderr, "timeout: sending signal", "%v: %v", words, r)
 	return r
@@ -212,7 +213,7 @@ func TestMPIFaults(t *testing.T) {
 				t.Parallel()
 				for round := range max(n, rounds(t)) {
 					rank, operation := round%n, operations[(first+round/n)%len(operations)]
-					r := failsSoon(t, l.env, l.command(n, "faulty", operation, kind, strconv.Itoa(rank))...)
+					r := failsWithin(t, 10, l.env, l.command(n, "faulty", operation, kind, strconv.Itoa(rank))...)
 					require.Regexp(t, fmt.Sprintf(says, rank), r.stdout+r.stderr, "%s on rank %d: %v", operation, rank, r)
 					require.NotContains(t, r.stderr, "stopped by signal", "%s on rank %d: others take the blame: %v", operation, rank, r)
 				}
@@ -457,11 +458,11 @@ func TestMPIUnderSlurm(t *testing.T) {
 		r := start(t, must, srun(m, plugin, "selftest")...)
 		require.Zero(t, r.status, "%s: %v", plugin, r)
 		require.Equal(t, "selftest: 3 ranks agree\n", r.stdout, "%s", plugin)
-		for _, kind := range []string{"error", "panic"} {
-			r = failsSoon(t, must, srun(m, plugin, "faulty", "barrier", kind, "1")...)
+		for _, kind := range []string{"error", "panic"} { // jobs may have to wait for one another
+			r = failsWithin(t, 30, must, srun(m, plugin, "faulty", "barrier", kind, "1")...)
 			require.Regexp(t, fmt.Sprintf(mpiFaults[kind], 1), r.stderr, "%s: %v", plugin, r)
 		}
-		r = failsSoon(t, must, slices.Insert(srun(m, plugin, "faulty", "barrier", "kill", "1"), 1, "--kill-on-bad-exit")...)
+		r = failsWithin(t, 30, must, slices.Insert(srun(m, plugin, "faulty", "barrier", "kill", "1"), 1, "--kill-on-bad-exit")...)
 		require.Contains(t, r.stderr, "task 1: Killed", "%s: %v", plugin, r)
 		r = start(t, env, srun(m, plugin, "dlprun", "info")...)
 		require.Equal(t, 3, strings.Count(r.stdout, "backend mpi\n"), "%s: %v", plugin, r)
