@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"debug/elf"
 	"fmt"
 	gobuild "go/build"
 	"os"
@@ -186,9 +187,20 @@ var mpiFaults = map[string]string{
 	"panic": `dlp: (.* failed on )?rank %d \(.*\): panic: on purpose`,
 }
 
+// failsWithin runs a job that is to end within so many seconds, with a status that is
+// not 0.
+func failsWithin(t *testing.T, seconds int, env []string, words ...string) result {
+	t.Helper()
+	r := start(t, env, append([]string{"timeout", "-v", "-k", "1", strconv.Itoa(seconds)}, words...)...)
+	require.NotZero(t, r.status, "%v: %v", words, r)
+	require.NotContains(t, r.stderr, "timeout: sending signal", "%v: %v", words, r)
+	return r
+}
+
 // Whatever a rank does, on whichever rank, in whichever operation: the job ends
-// within 10 s, with a status that is not 0, and the rank is named. Each round takes
-// the next rank, and then the next operation: of 4 ranks, 16 rounds are all there is.
+// within 10 s, with a status that is not 0, and the rank is named, and none that only
+// follows it. Each round takes the next rank, and then the next operation: of 4 ranks,
+// 16 rounds are all there is.
 func TestMPIFaults(t *testing.T) {
 	l := openMPI.ready(t)
 	operations := []string{"barrier", "gather", "managed", "map", "large"}
@@ -201,10 +213,9 @@ func TestMPIFaults(t *testing.T) {
 				t.Parallel()
 				for round := range max(n, rounds(t)) {
 					rank, operation := round%n, operations[(first+round/n)%len(operations)]
-					r := start(t, l.env, append([]string{"timeout", "-v", "-k", "1", "10"}, l.command(n, "faulty", operation, kind, strconv.Itoa(rank))...)...)
-					require.NotZero(t, r.status, "%s on rank %d: %v", operation, rank, r)
-					require.NotContains(t, r.stderr, "timeout: sending signal", "%s on rank %d: %v", operation, rank, r)
+					r := failsWithin(t, 10, l.env, l.command(n, "faulty", operation, kind, strconv.Itoa(rank))...)
 					require.Regexp(t, fmt.Sprintf(says, rank), r.stdout+r.stderr, "%s on rank %d: %v", operation, rank, r)
+					require.NotContains(t, r.stderr, "stopped by signal", "%s on rank %d: others take the blame: %v", operation, rank, r)
 				}
 			})
 		}
@@ -213,7 +224,7 @@ func TestMPIFaults(t *testing.T) {
 
 // What ends a job of sockets ends one of MPI too, by MPI_Abort with the right
 // status: calls that differ, Abort, a run that does not come back or does not heed
-// its ctx. The roles are those of the tests of package mpi.
+// its ctx, a Finalize that is given up. The roles are those of the tests of package mpi.
 func TestMPIEnds(t *testing.T) {
 	t.Parallel()
 	l := openMPI.ready(t)
@@ -226,6 +237,7 @@ func TestMPIEnds(t *testing.T) {
 		"abort":                    {7, "aborted: no data"},
 		"goexit":                   {1, `runtime\.Goexit`},
 		"stubborn":                 {1, "broken"},
+		"leave alone":              {1, "nobody comes"},
 	} {
 		r := start(t, append([]string{"DLP_TEST_ROLE=" + role, "ABORT=7"}, l.env...), l.command(2, "mpi.test")...)
 		require.Equal(t, want.status, r.status, "%s: %v", role, r)
@@ -285,6 +297,32 @@ func TestMPIOfAnotherKind(t *testing.T) {
 	}
 }
 
+// anotherBuild copies a program, and makes it take itself for another build.
+func anotherBuild(t *testing.T, program string) string {
+	file, err := elf.Open(program)
+	require.NoError(t, err)
+	defer file.Close()
+	text, err := os.ReadFile(program)
+	require.NoError(t, err)
+	text[file.Section(".note.go.buildid").Offset+16] ^= 1 // the first letter of the id
+	other := filepath.Join(tempDir(t), "other")
+	require.NoError(t, os.WriteFile(other, text, 0o755))
+	return other
+}
+
+// Ranks of two builds do not work together, unless they may.
+func TestMPIOtherBuild(t *testing.T) {
+	l := openMPI.ready(t)
+	words := l.command(1, "selftest")
+	words = append(words, ":", "-np", "1", anotherBuild(t, words[len(words)-1]))
+	r := start(t, l.env, words...)
+	require.NotZero(t, r.status, "%v", r)
+	require.Regexp(t, `dlp: rank (0 runs another build of the program than rank 1|1 runs another build of the program than rank 0): start one binary everywhere, or set DLP_BUILD=any\n`, r.stderr)
+	r = start(t, append([]string{"DLP_BUILD=any"}, l.env...), words...)
+	require.Zero(t, r.status, "%v", r)
+	require.Equal(t, "selftest: 2 ranks agree\n", r.stdout)
+}
+
 // preloaded returns the words that start a program with the C file preloaded.
 func preloaded(t *testing.T, l launcher, file string, n int, program ...string) []string {
 	shim := filepath.Join(tempDir(t), "shim.so")
@@ -342,6 +380,10 @@ func TestMPIStuck(t *testing.T) {
 	r = start(t, append([]string{"DLP_TEST_ROLE=give up"}, l.env...), l.command(3, "mpi.test")...)
 	require.Equal(t, 1, r.status, "%v", r)
 	require.Regexp(t, `rank 2 called Bcast\(.*\), and gave it up`, r.stderr)
+	// Where MPI does not come back from a call, nobody waits for it to end the job.
+	r = start(t, append([]string{"DLP_TEST_ROLE=hung"}, l.env...), preloaded(t, l, "hung.c", 2, "mpi.test")...)
+	require.Equal(t, 7, r.status, "%v", r)
+	require.Regexp(t, `dlp: rank 1 \(.*\): aborted: it takes too long`, r.stderr)
 }
 
 // The same once under the race detector, and with every pointer checked that goes
@@ -407,7 +449,9 @@ func TestMPIOnThreeHosts(t *testing.T) {
 }
 
 // srun starts real MPI where it speaks that MPI's language, and the program finds
-// out by itself; where it does not, no rank takes itself for a job.
+// out by itself; where it does not, no rank takes itself for a job. A rank that fails
+// ends them all by MPI_Abort: with PMI-2 srun itself waits for the others for ever, unless
+// it is told not to, as it must be for a rank that is killed.
 func TestMPIUnderSlurm(t *testing.T) {
 	env := append(slurm(t), openmpiAsRoot...)
 	must := append([]string{"DLP_BACKEND=mpi"}, env...)
@@ -420,6 +464,12 @@ func TestMPIUnderSlurm(t *testing.T) {
 		r := start(t, must, srun(m, plugin, "selftest")...)
 		require.Zero(t, r.status, "%s: %v", plugin, r)
 		require.Equal(t, "selftest: 3 ranks agree\n", r.stdout, "%s", plugin)
+		for _, kind := range []string{"error", "panic"} { // jobs may have to wait for one another
+			r = failsWithin(t, 30, must, srun(m, plugin, "faulty", "barrier", kind, "1")...)
+			require.Regexp(t, fmt.Sprintf(mpiFaults[kind], 1), r.stderr, "%s: %v", plugin, r)
+		}
+		r = failsWithin(t, 30, must, slices.Insert(srun(m, plugin, "faulty", "barrier", "kill", "1"), 1, "--kill-on-bad-exit")...)
+		require.Contains(t, r.stderr, "task 1: Killed", "%s: %v", plugin, r)
 		r = start(t, env, srun(m, plugin, "dlprun", "info")...)
 		require.Equal(t, 3, strings.Count(r.stdout, "backend mpi\n"), "%s: %v", plugin, r)
 		r = start(t, must, srun(m, "none", "selftest")...)

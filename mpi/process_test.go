@@ -170,6 +170,26 @@ var roles = map[string]func(){
 			return err
 		})
 	},
+	"hung": func() {
+		mpi.Main(func(ctx context.Context, c *mpi.Comm) error {
+			if c.Rank() == 1 {
+				time.AfterFunc(time.Second, func() { c.Abort(7, "it takes too long") })
+			}
+			_, err := mpi.Bcast(ctx, c, 0, make([]byte, 1<<20))
+			return err
+		})
+	},
+	"leave alone": func() {
+		mpi.Main(func(ctx context.Context, c *mpi.Comm) error {
+			if c.Rank() == 1 {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			ctx, cancel := context.WithTimeoutCause(ctx, time.Second, errors.New("nobody comes"))
+			defer cancel()
+			return c.Finalize(ctx)
+		})
+	},
 	"huge":  hugeMessage,
 	"steps": stepsRole,
 	"":      nil,
