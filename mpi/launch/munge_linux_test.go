@@ -47,8 +47,19 @@ func startMunge(t *testing.T) *daemon {
 		"--pid-file="+dir+"/pid", "--log-file="+dir+"/log", "--seed-file="+dir+"/seed")
 	require.NoError(t, c.Start())
 	d := &daemon{dir: dir, stop: sync.OnceFunc(func() {
+		again := time.NewTicker(100 * time.Millisecond) // munged forgets a signal that comes just before it waits
+		defer again.Stop()
+		ended := make(chan error, 1)
 		c.Process.Signal(syscall.SIGTERM)
-		c.Wait()
+		go func() { ended <- c.Wait() }()
+		for {
+			select {
+			case <-ended:
+				return
+			case <-again.C:
+				c.Process.Signal(syscall.SIGTERM)
+			}
+		}
 	})}
 	t.Cleanup(d.stop)
 	t.Setenv("PATH", dir+":"+path)
