@@ -268,6 +268,16 @@ func TestJobGoesOnBehindABrokenNetwork(t *testing.T) {
 		}, "selftest", "apart", file)
 		i.goneOn(t, results)
 	})
+	t.Run("in calls that are given up", func(t *testing.T) {
+		t.Parallel()
+		i := newIsland(t, nil)
+		file := filepath.Join(tempDir(t), "cut")
+		results := i.run([]string{"DLP_ON_FAILURE=continue"}, "meeting", func() {
+			i.breakAll(proxytest.Reset, false, true)
+			require.NoError(t, os.WriteFile(file, nil, 0o600))
+		}, "selftest", "glance", file)
+		i.goneOn(t, results)
+	})
 	for _, fault := range []proxytest.Fault{proxytest.Stop, proxytest.Corrupt, proxytest.HalfClose, proxytest.Reset} {
 		for name, which := range map[string][2]bool{"session": {true, false}, "data": {false, true}, "all": {true, true}} {
 			t.Run(fmt.Sprint(fault, "/", name), func(t *testing.T) {

@@ -301,7 +301,7 @@ func (e *engine) notReceived(ctx context.Context, err error) error {
 	switch {
 	case errors.As(err, &gone) && e.goesOn && gone.Rank != Root:
 		e.cutOff(gone)
-	case errors.As(err, &gone): // said only once: it counts even if ctx has ended
+	case errors.As(err, &gone):
 		e.mu.Unlock()
 		e.peerGone(ctx, gone)
 		e.mu.Lock()
@@ -409,16 +409,22 @@ func (e *engine) failed(op string) error {
 // the launcher often knows by which signal a rank died.
 const verdictTime = 1500 * time.Millisecond
 
-// peerGone waits for the launcher's word about a peer whose connection broke,
-// and takes the connection's own where none comes.
+// peerGone waits for the launcher's word about a peer whose connection broke, at most
+// as long as ctx lasts. Where none comes the connection's own counts, which is said only
+// once: also if nobody waits for it any more.
 func (e *engine) peerGone(ctx context.Context, gone *transport.PeerError) {
+	time.AfterFunc(verdictTime, func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if e.err == nil {
+			e.severed.Store(e.goesOn)
+			e.failLocked(&RankError{Rank: gone.Rank, Host: e.host(gone.Rank), Err: gone.Err})
+		}
+	})
 	select {
 	case <-e.dead:
 	case <-ctx.Done():
-	case <-time.After(verdictTime):
-		e.severed.Store(e.goesOn)
 	}
-	e.fail(&RankError{Rank: gone.Rank, Host: e.host(gone.Rank), Err: gone.Err})
 }
 
 // broken turns the error of a transport's Send into what a caller understands.
@@ -428,8 +434,9 @@ func (e *engine) broken(ctx context.Context, op string, err error) error {
 		if e.goesOn && gone.Rank != Root {
 			return e.unreachable(ctx, op, gone)
 		}
-		e.peerGone(ctx, gone)
-		return e.failed(op)
+		if e.peerGone(ctx, gone); !e.down.Load() {
+			return context.Cause(ctx)
+		}
 	}
 	if failed := e.failed(op); failed != nil {
 		return failed

@@ -8,6 +8,7 @@
 //	selftest forever           all meet again and again, until something happens
 //	selftest until FILE        all meet again and again, until FILE is there
 //	selftest apart FILE        all meet, and are through when FILE is there
+//	selftest glance FILE       the same, but the last one looks for messages, each time for a moment
 //	selftest busy DURATION     all compute for so long, and then all is well
 //
 // KIND is kill, stop (SIGSTOP), exit0, exit3, error or panic.
@@ -64,6 +65,9 @@ func run(ctx context.Context, world *mpi.Comm) error {
 	}
 	if len(os.Args) == 3 && os.Args[1] == "apart" {
 		return apart(ctx, world, os.Args[2])
+	}
+	if len(os.Args) == 3 && os.Args[1] == "glance" {
+		return glance(ctx, world, os.Args[2])
 	}
 	n := world.Size()
 	ranks, err := mpi.Allgather(ctx, world, world.Rank())
@@ -191,6 +195,20 @@ func apart(ctx context.Context, world *mpi.Comm, file string) error {
 			break
 		}
 		time.Sleep(time.Millisecond)
+	}
+	return err
+}
+
+// glance lets the last rank look for messages, each time for a moment, as long as it can.
+func glance(ctx context.Context, world *mpi.Comm, file string) error {
+	if world.Rank() < world.Size()-1 {
+		return apart(ctx, world, file)
+	}
+	err := meet(ctx, world)
+	for err == nil || errors.Is(err, context.DeadlineExceeded) {
+		moment, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
+		_, _, err = world.Recv(moment, mpi.Root, 1)
+		cancel()
 	}
 	return err
 }
