@@ -10,28 +10,32 @@ import (
 )
 
 func TestProcessorIsLentAndGivenBack(t *testing.T) {
+	time.Sleep(2 * loanKept) // what other tests have borrowed is given back
 	before := runtime.GOMAXPROCS(0)
 	synctest.Test(t, func(t *testing.T) {
-		short := borrowProcessor()
-		short.giveBack()
-		time.Sleep(2 * loanDelay)
-		require.Equal(t, before, runtime.GOMAXPROCS(0), "a short loop does not need it")
-
+		later := func() {
+			time.Sleep(2 * loanKept)
+			synctest.Wait()
+		}
 		a, b := borrowProcessor(), borrowProcessor()
-		time.Sleep(2 * loanDelay)
-		synctest.Wait()
-		require.Equal(t, before+1, runtime.GOMAXPROCS(0), "one for all")
+		require.Equal(t, before+1, runtime.GOMAXPROCS(0), "one for all, and at once")
 		a.giveBack()
+		a.giveBack()
+		later()
 		require.Equal(t, before+1, runtime.GOMAXPROCS(0))
 		b.giveBack()
-		b.giveBack()
+		require.Equal(t, before+1, runtime.GOMAXPROCS(0), "there may be another loop")
+		c := borrowProcessor()
+		later()
+		require.Equal(t, before+1, runtime.GOMAXPROCS(0), "and there is")
+		c.giveBack()
+		later()
 		require.Equal(t, before, runtime.GOMAXPROCS(0))
 
-		c := borrowProcessor()
-		time.Sleep(2 * loanDelay)
-		synctest.Wait()
+		d := borrowProcessor()
 		runtime.GOMAXPROCS(before + 3)
-		c.giveBack()
+		d.giveBack()
+		later()
 		require.Equal(t, before+3, runtime.GOMAXPROCS(0), "somebody else has set it")
 	})
 	runtime.GOMAXPROCS(before)
