@@ -44,6 +44,7 @@ type manager struct {
 	stopping bool          // nothing is handed out any more
 	orderly  bool          // with over: everything that was handed out has come back
 	left     time.Duration // until items should be done; 0: nobody knows
+	given    time.Duration // left when the loop began
 	slack    time.Duration // that items in hand have beyond
 
 	ended  int    // ManagedSeq: the rank that met the end
@@ -536,14 +537,28 @@ func (m *manager) stop() {
 // clock is the event that so much time is left. The loop stops when an item as long
 // as the mean of those so far would take longer.
 func (m *manager) clock(left time.Duration) {
+	if m.given == 0 {
+		m.given = left
+	}
 	switch {
 	case left <= -m.slack:
 		m.expire()
-	case m.outlook().mean > left || left <= 0:
+	case m.meanAfter(m.given-left) > left || left <= 0:
 		m.stop()
 	default:
 		m.left = left
 	}
+}
+
+// meanAfter is how long an item takes, in a loop that has taken so long. Ranks that take
+// from the board may report when that is empty, and not before. As long as they have
+// noted more than was reported, the mean is what so many items have taken of their time.
+func (m *manager) meanAfter(spent time.Duration) time.Duration {
+	o := m.outlook()
+	if done := m.progress().done - m.before; done > 2*o.done {
+		return spent * time.Duration(o.ranks) / time.Duration(done)
+	}
+	return o.mean
 }
 
 // expire is the event that there is no time to wait for what ranks have.
@@ -557,7 +572,7 @@ func (m *manager) incomplete() error {
 	if m.n == unknown {
 		return m.cfg.errorf("%w: %d items are done; %s", errStopped, m.done, what)
 	}
-	return m.cfg.errorf("%w: %d of %d items are done; %s", errStopped, m.done, m.n, what)
+	return m.cfg.errorf("%w: %d of %d items are done; %s", errStopped, m.progress().done, m.n, what)
 }
 
 // end is the event that the loop is over, on all ranks: well, or with err.

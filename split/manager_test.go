@@ -436,6 +436,30 @@ func TestManagerWatchesTheClock(t *testing.T) {
 	require.ErrorIs(t, m.err, mpi.ErrStopped, "in hand or not")
 }
 
+// Ranks that take from the board report when that is empty: until then the mean is by what
+// they note.
+func TestManagerWatchesTheClockOfABoard(t *testing.T) {
+	const n = 1000
+	board := boardOf(make([]byte, boardSize(2)), n)
+	m := newManager(newConfig("Managed", n, nil), 2)
+	m.share(board, "memory", []int{0, 1})
+	m.hello(0, hello{items: n})
+	m.hello(1, hello{items: n})
+	m.clock(100 * time.Second)
+	for _, note := range board.notes {
+		require.Equal(t, 10, board.add(10).len())
+		note.done.Store(9)
+	}
+	m.clock(91 * time.Second)
+	require.False(t, m.stopping, "an item takes a second")
+	m.clock(6 * time.Second)
+	require.True(t, m.stopping, "it has come to take ten")
+	require.False(t, m.over, "items are in hand")
+	require.Zero(t, board.add(1).len())
+	m.expire()
+	require.ErrorContains(t, m.err, "incomplete: 18 of 1000 items are done")
+}
+
 // A world is a model of ranks that do everything that ranks may do, in any
 // order: their messages take their time, but keep their order.
 type world struct {
