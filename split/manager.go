@@ -8,7 +8,7 @@ import (
 )
 
 // A manager decides which rank does which index. It is a state machine: events
-// come in through its methods, decisions go out through take. It does no I/O,
+// come in through its methods, decisions go out through decided. It does no I/O,
 // knows no clock, and starts nothing, so that a test can lead it through any
 // course of events. It is not safe for concurrent use.
 //
@@ -118,7 +118,7 @@ type want uint8
 
 const (
 	nothing want = iota
-	now          // the rank has none, and waits
+	wantNow      // the rank has none, and waits
 	early        // the rank has some, and wants an answer at once, be it empty
 	low          // the shelf of its host has few; no answer goes to the rank
 )
@@ -196,9 +196,9 @@ func (m *manager) share(b *board, name string, ranks []int) {
 	m.open()
 }
 
-// take returns the decisions since the last call, to be sent in this order. The
+// decided returns the decisions since the last call, to be sent in this order. The
 // spans of a grant stay as they are until that rank asks again.
-func (m *manager) take() []decision {
+func (m *manager) decided() []decision {
 	m.open()
 	out := m.out
 	m.out = m.out[:0]
@@ -276,9 +276,9 @@ func (m *manager) report(rank int, r *report) {
 	case r.want == low:
 		m.restock(s)
 		m.serve()
-	case r.want == now && m.rests(rank):
+	case r.want == wantNow && m.rests(rank):
 		m.resting = true
-	case r.want == now:
+	case r.want == wantNow:
 		m.waiters = append(m.waiters, rank)
 		s.prompt = m.serve() && s.served
 		s.served = true
@@ -633,7 +633,7 @@ func (m *manager) endedByTasks() []*TaskError {
 func (m *manager) serve() bool {
 	for k := 0; k < len(m.waiters); {
 		switch {
-		case m.answer(m.waiters[k], now):
+		case m.answer(m.waiters[k], wantNow):
 			m.waiters = slices.Delete(m.waiters, k, k+1)
 		case m.again.count == 0 && m.suspects == 0:
 			if m.todo.left() == 0 {
