@@ -105,6 +105,7 @@ func TestCollectivesAfterALoss(t *testing.T) {
 		}
 		require.Contains(t, r.stdout, fmt.Sprintf("rank %d: Barrier: <nil>\n", rank))
 	}
+	require.Regexp(t, `(?m)^rank 0: Slice: .*; where ranks may be lost, bring results home by split\.Map or split\.Collect$`, r.stdout)
 	require.Contains(t, r.stdout, "rank 0: Collect: [0 1 2 3 4], <nil>\n")
 }
 

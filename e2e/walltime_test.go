@@ -64,6 +64,24 @@ func TestWalltimeCutsOff(t *testing.T) {
 	require.Zero(t, extent.Torn)
 }
 
+// Ranks that take indices from shared memory report when all are taken. The clock is
+// looked at before, and what they have done is known.
+func TestWalltimeOfManaged(t *testing.T) {
+	t.Parallel()
+	dir := tempDir(t)
+	r := start(t, nil, filepath.Join(bin, "dlprun"), "-np", "2", "--walltime", "8s",
+		filepath.Join(bin, "survivor"), "-mode", "managed", "-pause", "500ms", "-folder", dir)
+	require.Equal(t, 75, r.status, "%v", r)
+	said := regexp.MustCompile(`split: Managed: incomplete: (\d+) of 200 items are done; no journal keeps them\n`).FindStringSubmatch(r.stderr)
+	require.Len(t, said, 2, "%v", r)
+	known, err := strconv.Atoi(said[1])
+	require.NoError(t, err)
+	done, err := os.ReadFile(filepath.Join(dir, "done"))
+	require.NoError(t, err)
+	require.NotZero(t, known)
+	require.InDelta(t, len(done), known, 2, "of what was cut off nobody knows whether it was done")
+}
+
 // A program that does not look at the clock ends with the walltime.
 func TestWalltimeOfAnyProgram(t *testing.T) {
 	t.Parallel()

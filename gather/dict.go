@@ -42,7 +42,7 @@ func (d *Dict[K, V]) Set(k K, v V) {
 // ranks that did; a K or V that cannot travel whole, or a key or value that
 // cannot. Also those of Send and Recv.
 func (d *Dict[K, V]) Gather(ctx context.Context, c *mpi.Comm) (all map[K]V, err error) {
-	defer wrap(&err, "Dict.Gather")
+	defer wrap(&err, c, "Dict.Gather")
 	if err := first([]error{codec.Check[K](), codec.Check[V]()}); err != nil {
 		return nil, err
 	}

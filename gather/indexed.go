@@ -40,7 +40,7 @@ func (x *Indexed[T]) Set(i int, v T) {
 // or out of range, with the ranks that set them; another n on another rank; a T
 // that cannot travel whole, or a value that cannot. Also those of Send and Recv.
 func (x *Indexed[T]) Gather(ctx context.Context, c *mpi.Comm) (all []T, err error) {
-	defer wrap(&err, "Indexed.Gather")
+	defer wrap(&err, c, "Indexed.Gather")
 	if err := codec.Check[T](); err != nil {
 		return nil, err
 	}

@@ -33,7 +33,7 @@ func Slice[T any](ctx context.Context, c *mpi.Comm, local []T) ([]T, error) {
 
 // gatherSlice is what Slice and List do. The user's call is two frames up.
 func gatherSlice[T any](ctx context.Context, c *mpi.Comm, op string, local []T) (all []T, err error) {
-	defer wrap(&err, op)
+	defer wrap(&err, c, op)
 	if err := codec.Check[T](); err != nil {
 		return nil, err
 	}

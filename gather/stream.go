@@ -63,7 +63,7 @@ func (s *Items[T]) run(yield func(int, T) bool) {
 		return
 	}
 	s.begun = true
-	defer wrap(&s.err, "Stream")
+	defer wrap(&s.err, s.world, "Stream")
 	if s.err = codec.Check[T](); s.err != nil {
 		return
 	}

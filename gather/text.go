@@ -1,15 +1,24 @@
 package gather
 
 import (
+	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/dlprun/dlp/mpi"
 )
 
-// wrap says in *err, if it is one, which call failed.
-func wrap(err *error, op string) {
-	if *err != nil {
-		*err = fmt.Errorf("gather: %s: %w", op, *err)
+// wrap says in *err, if it is one, which call on c failed, and what to do instead where
+// the job goes on without lost ranks.
+func wrap(err *error, c *mpi.Comm, op string) {
+	if *err == nil {
+		return
 	}
+	advice := ""
+	if lost, ok := errors.AsType[*mpi.RankError](*err); ok && c.GoesOn() && !errors.Is(lost, mpi.ErrFinalized) {
+		advice = "; where ranks may be lost, bring results home by split.Map or split.Collect"
+	}
+	*err = fmt.Errorf("gather: %s: %w%s", op, *err, advice)
 }
 
 // few is how many of many things an error names.

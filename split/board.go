@@ -8,8 +8,8 @@ import (
 
 // A board is where ranks take the indices of a loop from by themselves: those that
 // share memory with the root need not ask its manager for what is simply the next
-// one. The memory is one word that everybody adds to, in a cache line of its own,
-// another that says how far they may go, and a line for each rank's own notes.
+// one. The memory is one word with the next index, in a cache line of its own, another
+// that says how far they may go, and a line for each rank's own notes.
 type board struct {
 	n     int
 	next  *atomic.Uint64 // chunks taken in the lowest turnBits, above them the first index not taken

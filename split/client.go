@@ -80,9 +80,9 @@ func (c *client) report(r *report) error {
 	return err
 }
 
-// wait blocks until something is in h, or this rank is told to stop.
-func (c *client) wait(h *hand) (waited bool, err error) {
-	for err == nil && h.waits() {
+// wait blocks until something is in the hand, or this rank is told to stop.
+func (c *client) wait() (waited bool, err error) {
+	for err == nil && c.hand.waits() {
 		waited, err = true, c.receive(c.ctx)
 	}
 	return waited, err

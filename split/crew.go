@@ -20,12 +20,12 @@ func (r *Results[R]) worker(ctx context.Context, crew *sync.WaitGroup) {
 	item, clone := unknown, codec.NewCloner[R]()
 	done := &report{indices: make([]int, 1)} // of one item, at the root
 	leave := sync.OnceFunc(crew.Done)
-	turn := r.newShift(func() {
+	shift := r.newShift(func() {
 		r.ask(nothing) // what is done
 		leave()
 	})
 	defer func() {
-		turn.end()
+		shift.end()
 		if item == unknown {
 			leave()
 			return
@@ -41,9 +41,9 @@ func (r *Results[R]) worker(ctx context.Context, crew *sync.WaitGroup) {
 		}
 		start := time.Now()
 		item = i
-		turn.begin(i)
+		shift.begin(i)
 		v, stack, err := r.attempt(ctx, i)
-		turn.end()
+		shift.end()
 		item = unknown
 		if err == nil && !r.posts {
 			v, err = clone.Clone(v)
@@ -92,7 +92,7 @@ func (r *Results[R]) claim() (int, bool) {
 		case got.run.len() > 0:
 		case r.hand.ask():
 			start := time.Now()
-			r.ask(now)
+			r.ask(wantNow)
 			if r.hand.wait() {
 				r.post.waited(time.Since(start))
 			}

@@ -1,7 +1,7 @@
 // Package split says which rank does which index.
 //
 // There are n items, every rank has the same list, and an index says which one
-// is meant. Only indices and results travel, never the items.
+// is meant. Indices travel, and the results of [Map] and its kin, never the items.
 //
 // # Fixed shares
 //
@@ -31,7 +31,7 @@
 // rank 0, in index order, as they complete, or as a slice:
 //
 //	sizes, err := split.Collect(ctx, world, len(files), func(ctx context.Context, i int) (int64, error) {
-//		return measure(files[i])
+//		return sizeOf(files[i])
 //	})
 //
 // # Jobs that are killed, or whose time is over

@@ -133,7 +133,7 @@ func (f *fleet) work(w *worker) {
 		if got.run.len() == 0 {
 			if w.waits = true; w.hand.ask() {
 				w.since = f.now
-				f.tell(w, now)
+				f.tell(w, wantNow)
 			}
 			return
 		}
@@ -184,7 +184,7 @@ func (f *fleet) tell(w *worker, ask want) {
 
 // act does what the manager has decided.
 func (f *fleet) act() {
-	for _, d := range f.m.take() {
+	for _, d := range f.m.decided() {
 		w := f.workers[d.rank]
 		switch d.what {
 		case kindGrant:
@@ -291,7 +291,7 @@ func TestBatchOfAHost(t *testing.T) {
 	h.batches, h.held = 1, 1
 	m.clear(h)
 	m.clear(h)
-	require.Len(t, m.take(), 1, "it is told once")
+	require.Len(t, m.decided(), 1, "it is told once")
 
 	f := newFleet(3, ranks, items, nil, Policy(Static))
 	f.m.leads(1, []int{1, 2, 3, 4}, "a shelf")

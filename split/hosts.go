@@ -43,8 +43,8 @@ func (m *manager) leads(leader int, ranks []int, name string) {
 	m.hosts = append(m.hosts, h)
 }
 
-// hands is how many ranks of h take from its shelf.
-func (m *manager) hands(h *host) (n int) {
+// pickers is how many ranks of h take from its shelf.
+func (m *manager) pickers(h *host) (n int) {
 	for _, r := range h.ranks {
 		if s := &m.seats[r]; s.seen != noShelf && !s.left {
 			n++
@@ -98,15 +98,15 @@ func (m *manager) batch(h *host) (b batchGrant) {
 	if each < b.chunk && (each == 0 || m.cfg.chunk > 0) {
 		return b
 	}
-	hands := m.hands(h)
-	b.spans = m.todo.pop(min(hands*each, ceilDiv(o.left, 2), longestRun), nil)
+	pickers := m.pickers(h)
+	b.spans = m.todo.pop(min(pickers*each, ceilDiv(o.left, 2), longestRun), nil)
 	if len(b.spans) > mostRuns {
 		m.todo.giveBack(b.spans[mostRuns:])
 		b.spans = b.spans[:mostRuns]
 	}
 	got := countSpans(b.spans)
-	b.chunk = min(b.chunk, ceilDiv(got, hands))
-	b.low = min(hands*(int(4*m.cost/o.own)+1), got)
+	b.chunk = min(b.chunk, ceilDiv(got, pickers))
+	b.low = min(pickers*(int(4*m.cost/o.own)+1), got)
 	return b
 }
 
@@ -166,7 +166,7 @@ func (m *manager) noted(leader, n int) {
 
 // vacate takes back what is on a shelf from which nobody takes any more.
 func (m *manager) vacate(h *host) {
-	if h != nil && m.hands(h) == 0 {
+	if h != nil && m.pickers(h) == 0 {
 		m.clear(h)
 	}
 }

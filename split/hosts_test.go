@@ -32,7 +32,7 @@ func benchmarkHosts(b *testing.B, hosts int) {
 func (c *course) replay(m *manager, from, to int) {
 	for i := from; i < to; i++ {
 		m.report(c.hosts[i], &c.reports[i])
-		m.take()
+		m.decided()
 	}
 }
 
@@ -80,15 +80,15 @@ func recordCourse(hosts, items int) course {
 	m := newHosts(hosts, items)
 	queue := &arrivals{}
 	for h := range hosts {
-		queue.add(arrival{at: time.Duration(h), host: h, report: report{want: now}})
+		queue.add(arrival{at: time.Duration(h), host: h, report: report{want: wantNow}})
 	}
 	for !m.over || queue.Len() > 0 {
 		a := heap.Pop(queue).(arrival)
 		c.hosts, c.reports = append(c.hosts, a.host), append(c.reports, a.report)
 		m.report(a.host, &a.report)
-		for _, d := range m.take() {
+		for _, d := range m.decided() {
 			at := a.at + 2*latency
-			switch r := (report{want: now, wait: 2 * latency}); d.what {
+			switch r := (report{want: wantNow, wait: 2 * latency}); d.what {
 			case kindGrant:
 				r.done = countSpans(d.grant.spans)
 				r.busy = time.Duration(r.done) * itemTime(d.grant.spans[0].lo)

@@ -351,7 +351,7 @@ func TestLeaderThatHearsNonsense(t *testing.T) {
 				return fmt.Errorf("the leader obeys %q: %w", nonsense, err)
 			}
 		}
-		if freed > 0 || !l.loan.returned.Load() {
+		if freed > 0 || !l.loan.returned {
 			return errors.New("the memory has gone, or the processor not")
 		}
 		l.done()

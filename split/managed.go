@@ -52,11 +52,12 @@ func newLoop(ctx context.Context, c *mpi.Comm, cfg *config) *Loop {
 
 // All yields this rank's indices, in an order that differs from run to run. It
 // blocks while other ranks have the last indices, since those may come back: the
-// loop is over when all n are done. A request costs what a short message there
-// and back costs, at rank 0 some tens of nanoseconds.
+// loop is over when all n are done. What a rank takes next, one index or many,
+// costs it some tens of nanoseconds where it shares memory with rank 0, or with
+// others of its host, and else a short message there and back.
 //
-// Leaving the body early (break, return, a panic) counts the index in hand as
-// done. This rank then takes no more, and what it had not begun goes to others.
+// Leaving the body early (break, return, a panic) counts the index that it had
+// as done. This rank then takes no more, and what it had not begun goes to others.
 // All can be ranged over once; a second time it yields nothing.
 func (l *Loop) All() iter.Seq[int] {
 	return func(yield func(int) bool) {
@@ -64,11 +65,11 @@ func (l *Loop) All() iter.Seq[int] {
 			return
 		}
 		defer l.finish()
-		if turn := l.newShift(func() {}); turn != nil { // which others need not pay for
+		if shift := l.newShift(func() {}); shift != nil { // only with TaskTimeout
 			plain := yield
 			yield = func(i int) bool {
-				turn.begin(i)
-				defer turn.end()
+				shift.begin(i)
+				defer shift.end()
 				return plain(i)
 			}
 		}
@@ -104,7 +105,7 @@ func (l *Loop) first() (int, bool) {
 	return l.claim()
 }
 
-// next books the index in hand as done and claims another one.
+// next books the index that the body had as done and claims another one.
 func (l *Loop) next() (int, bool) {
 	l.book()
 	return l.claim()
@@ -160,9 +161,9 @@ func (l *Loop) refill() bool {
 func (l *Loop) fetch() {
 	asks := l.hand.ask()
 	if asks {
-		l.report(now)
+		l.report(wantNow)
 	}
-	waited, err := l.link.wait(l.hand)
+	waited, err := l.link.wait()
 	if err != nil {
 		l.hand.close(l.cfg.errorf("%w", err), byItself)
 	}

@@ -38,11 +38,11 @@ func (l *SeqLoop[T]) All() iter.Seq2[int, T] {
 			return
 		}
 		defer l.loop.finish()
-		if turn := l.loop.newShift(func() {}); turn != nil {
+		if shift := l.loop.newShift(func() {}); shift != nil {
 			plain := yield
 			yield = func(i int, item T) bool {
-				turn.begin(i)
-				defer turn.end()
+				shift.begin(i)
+				defer shift.end()
 				return plain(i, item)
 			}
 		}

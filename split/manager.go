@@ -8,7 +8,7 @@ import (
 )
 
 // A manager decides which rank does which index. It is a state machine: events
-// come in through its methods, decisions go out through take. It does no I/O,
+// come in through its methods, decisions go out through decided. It does no I/O,
 // knows no clock, and starts nothing, so that a test can lead it through any
 // course of events. It is not safe for concurrent use.
 //
@@ -44,6 +44,7 @@ type manager struct {
 	stopping bool          // nothing is handed out any more
 	orderly  bool          // with over: everything that was handed out has come back
 	left     time.Duration // until items should be done; 0: nobody knows
+	given    time.Duration // left when the loop began
 	slack    time.Duration // that items in hand have beyond
 
 	ended  int    // ManagedSeq: the rank that met the end
@@ -117,7 +118,7 @@ type want uint8
 
 const (
 	nothing want = iota
-	now          // the rank has none, and waits
+	wantNow      // the rank has none, and waits
 	early        // the rank has some, and wants an answer at once, be it empty
 	low          // the shelf of its host has few; no answer goes to the rank
 )
@@ -195,9 +196,9 @@ func (m *manager) share(b *board, name string, ranks []int) {
 	m.open()
 }
 
-// take returns the decisions since the last call, to be sent in this order. The
+// decided returns the decisions since the last call, to be sent in this order. The
 // spans of a grant stay as they are until that rank asks again.
-func (m *manager) take() []decision {
+func (m *manager) decided() []decision {
 	m.open()
 	out := m.out
 	m.out = m.out[:0]
@@ -275,9 +276,9 @@ func (m *manager) report(rank int, r *report) {
 	case r.want == low:
 		m.restock(s)
 		m.serve()
-	case r.want == now && m.rests(rank):
+	case r.want == wantNow && m.rests(rank):
 		m.resting = true
-	case r.want == now:
+	case r.want == wantNow:
 		m.waiters = append(m.waiters, rank)
 		s.prompt = m.serve() && s.served
 		s.served = true
@@ -536,14 +537,28 @@ func (m *manager) stop() {
 // clock is the event that so much time is left. The loop stops when an item as long
 // as the mean of those so far would take longer.
 func (m *manager) clock(left time.Duration) {
+	if m.given == 0 {
+		m.given = left
+	}
 	switch {
 	case left <= -m.slack:
 		m.expire()
-	case m.outlook().mean > left || left <= 0:
+	case m.meanAfter(m.given-left) > left || left <= 0:
 		m.stop()
 	default:
 		m.left = left
 	}
+}
+
+// meanAfter is how long an item takes, in a loop that has taken so long. Ranks that take
+// from the board may report when that is empty, and not before. As long as they have
+// noted more than was reported, the mean is what so many items have taken of their time.
+func (m *manager) meanAfter(spent time.Duration) time.Duration {
+	o := m.outlook()
+	if done := m.progress().done - m.before; done > 2*o.done {
+		return spent * time.Duration(o.ranks) / time.Duration(done)
+	}
+	return o.mean
 }
 
 // expire is the event that there is no time to wait for what ranks have.
@@ -557,7 +572,7 @@ func (m *manager) incomplete() error {
 	if m.n == unknown {
 		return m.cfg.errorf("%w: %d items are done; %s", errStopped, m.done, what)
 	}
-	return m.cfg.errorf("%w: %d of %d items are done; %s", errStopped, m.done, m.n, what)
+	return m.cfg.errorf("%w: %d of %d items are done; %s", errStopped, m.progress().done, m.n, what)
 }
 
 // end is the event that the loop is over, on all ranks: well, or with err.
@@ -618,7 +633,7 @@ func (m *manager) endedByTasks() []*TaskError {
 func (m *manager) serve() bool {
 	for k := 0; k < len(m.waiters); {
 		switch {
-		case m.answer(m.waiters[k], now):
+		case m.answer(m.waiters[k], wantNow):
 			m.waiters = slices.Delete(m.waiters, k, k+1)
 		case m.again.count == 0 && m.suspects == 0:
 			if m.todo.left() == 0 {

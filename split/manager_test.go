@@ -40,10 +40,10 @@ func (d *drive) consumed(k, needed int) {
 	d.note()
 }
 
-func (d *drive) ask(rank, done int) { d.report(rank, &report{want: now, done: done}) }
+func (d *drive) ask(rank, done int) { d.report(rank, &report{want: wantNow, done: done}) }
 
 func (d *drive) note() {
-	for _, x := range d.take() {
+	for _, x := range d.decided() {
 		switch x.what {
 		case kindGrant:
 			d.log = append(d.log, fmt.Sprintf("%d gets %v", x.rank, x.grant.spans))
@@ -154,12 +154,12 @@ func TestManagerNamesWhoDisagrees(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			m := newManager(newConfig("Managed", 10, c.opts), 3)
 			m.hello(0, hello{items: 10, keys: m.keys})
-			m.report(0, &report{want: now})
+			m.report(0, &report{want: wantNow})
 			c.play(m)
 			require.EqualError(t, m.err, c.want)
 			require.ErrorIs(t, m.err, ErrDisagree)
 			ends := 0
-			for _, d := range m.take() {
+			for _, d := range m.decided() {
 				if d.what == kindEnd {
 					ends++
 				}
@@ -173,8 +173,8 @@ func TestManagerDoesNotEndInDoubt(t *testing.T) {
 	m := newManager(newConfig("Managed", 1, []Option{Keys(func(int) string { return "a" })}), 2)
 	m.hello(0, hello{items: 1, keys: m.keys})
 	m.hello(1, hello{items: 1, keys: m.keys + 1})
-	m.report(0, &report{want: now})
-	m.report(0, &report{want: now, done: 1})
+	m.report(0, &report{want: wantNow})
+	m.report(0, &report{want: wantNow, done: 1})
 	require.False(t, m.over)
 	m.differs(1, 0, "b")
 	require.ErrorIs(t, m.err, ErrDisagree)
@@ -186,8 +186,8 @@ func TestManagerMeetsTheEndOfASequence(t *testing.T) {
 	d.ask(1, 0)
 	d.ask(2, 0)
 	require.Equal(t, []string{"0 gets [{0 4}]", "1 gets [{4 8}]", "2 gets [{8 12}]"}, d.told())
-	d.report(1, &report{want: now, done: 2, atEnd: true, length: 6})
-	d.report(2, &report{want: now, atEnd: true, length: 6})
+	d.report(1, &report{want: wantNow, done: 2, atEnd: true, length: 6})
+	d.report(2, &report{want: wantNow, atEnd: true, length: 6})
 	require.Empty(t, d.told())
 	d.ask(0, 4)
 	require.Equal(t, []string{"0 ends", "1 ends", "2 ends"}, d.told())
@@ -236,7 +236,7 @@ func TestManagerNamesWhoseSequenceDiffers(t *testing.T) {
 func TestManagerEndlessSequence(t *testing.T) {
 	d := newDrive(t, 2, unknown)
 	for range 100 {
-		d.report(1, &report{want: now, done: min(d.turn, 1), busy: time.Second})
+		d.report(1, &report{want: wantNow, done: min(d.turn, 1), busy: time.Second})
 	}
 	d.report(0, &report{leave: true})
 	d.report(1, &report{leave: true})
@@ -259,7 +259,7 @@ func TestManagerFailures(t *testing.T) {
 	d = newDrive(t, 2, 4, Chunk(4), MaxFailures(1))
 	d.ask(1, 0)
 	d.report(1, fail(2))
-	d.report(1, &report{indices: []int{3, 0, 1}, want: now})
+	d.report(1, &report{indices: []int{3, 0, 1}, want: wantNow})
 	require.True(t, d.over)
 	var failed *TaskError
 	require.ErrorAs(t, d.err, &failed)
@@ -324,12 +324,12 @@ func TestManagerRefusesWhatWasNotHeld(t *testing.T) {
 func TestManagerWindow(t *testing.T) {
 	d := newDrive(t, 2, 100, Chunk(1), Window(2))
 	d.ask(0, 0)
-	d.report(0, &report{indices: []int{0}, want: now})
-	d.report(0, &report{indices: []int{1}, want: now})
-	d.report(0, &report{indices: []int{2}, want: now})
+	d.report(0, &report{indices: []int{0}, want: wantNow})
+	d.report(0, &report{indices: []int{1}, want: wantNow})
+	d.report(0, &report{indices: []int{2}, want: wantNow})
 	require.Equal(t, []string{"0 gets [{0 1}]", "0 gets [{1 2}]", "0 gets [{2 3}]", "0 gets [{3 4}]"}, d.told())
 	d.ask(1, 0)
-	d.report(0, &report{indices: []int{3}, want: now})
+	d.report(0, &report{indices: []int{3}, want: wantNow})
 	require.Empty(t, d.told(), "two wait, and one for each rank")
 	d.consumed(1, unknown)
 	require.Equal(t, []string{"1 gets [{4 5}]"}, d.told())
@@ -341,8 +341,8 @@ func TestManagerGivesWhatTheRootWaitsForOutOfTurn(t *testing.T) {
 	d := newDrive(t, 1, 5, Chunk(1), Window(1), Order([]int{4, 3, 2, 1, 0}))
 	d.consumed(0, 0)
 	d.ask(0, 0)
-	d.report(0, &report{indices: []int{4}, want: now})
-	d.report(0, &report{indices: []int{3}, want: now})
+	d.report(0, &report{indices: []int{4}, want: wantNow})
+	d.report(0, &report{indices: []int{3}, want: wantNow})
 	require.Equal(t, []string{"0 gets [{4 5}]", "0 gets [{3 4}]", "0 gets [{0 1}]"}, d.told())
 	d.report(0, &report{indices: []int{0}})
 	d.consumed(1, 1)
@@ -352,10 +352,10 @@ func TestManagerGivesWhatTheRootWaitsForOutOfTurn(t *testing.T) {
 
 func TestManagerLearnsTheCostOfARequest(t *testing.T) {
 	d := newDrive(t, 2, 100, Chunk(1))
-	d.report(1, &report{want: now})
-	d.report(1, &report{want: now, done: 1, wait: time.Hour})
+	d.report(1, &report{want: wantNow})
+	d.report(1, &report{want: wantNow, done: 1, wait: time.Hour})
 	require.Equal(t, firstCost, d.cost, "the first one waits for the root to come")
-	d.report(1, &report{want: now, done: 1, wait: firstCost + 4*time.Microsecond})
+	d.report(1, &report{want: wantNow, done: 1, wait: firstCost + 4*time.Microsecond})
 	require.Equal(t, firstCost+time.Microsecond, d.cost)
 }
 
@@ -372,15 +372,15 @@ func TestManagerStops(t *testing.T) {
 	m := newManager(newConfig("Managed", 10, []Option{Chunk(3)}), 2)
 	m.hello(0, hello{items: 10})
 	m.hello(1, hello{items: 10})
-	m.report(0, &report{want: now})
-	require.Equal(t, []span{{0, 3}}, m.take()[0].grant.spans)
+	m.report(0, &report{want: wantNow})
+	require.Equal(t, []span{{0, 3}}, m.decided()[0].grant.spans)
 	m.stop()
-	m.report(1, &report{want: now})
-	require.Empty(t, m.take())
+	m.report(1, &report{want: wantNow})
+	require.Empty(t, m.decided())
 	m.report(0, &report{want: early, done: 2})
-	require.Empty(t, m.take()[0].grant.spans, "an answer, but nothing in it")
-	m.report(0, &report{want: now, done: 1})
-	end := m.take()
+	require.Empty(t, m.decided()[0].grant.spans, "an answer, but nothing in it")
+	m.report(0, &report{want: wantNow, done: 1})
+	end := m.decided()
 	require.Len(t, end, 2)
 	require.EqualError(t, end[0].err, "split: Managed: incomplete: 3 of 10 items are done; no journal keeps them")
 	for _, kind := range []error{ErrIncomplete, mpi.ErrStopped} {
@@ -413,27 +413,51 @@ func TestManagerWatchesTheClock(t *testing.T) {
 	granted := func(r report) int {
 		m.report(0, &r)
 		n := 0
-		for _, d := range m.take() {
+		for _, d := range m.decided() {
 			n += countSpans(d.grant.spans)
 		}
 		return n
 	}
 	m.clock(time.Hour)
-	require.Equal(t, 50, granted(report{want: now}), "nothing is known yet")
+	require.Equal(t, 50, granted(report{want: wantNow}), "nothing is known yet")
 	m.clock(100 * time.Second)
-	require.Equal(t, 10, granted(report{want: now, done: 50, busy: 500 * time.Second}))
+	require.Equal(t, 10, granted(report{want: wantNow, done: 50, busy: 500 * time.Second}))
 	m.clock(11 * time.Second)
-	require.Equal(t, 1, granted(report{want: now, done: 10, busy: 100 * time.Second}))
+	require.Equal(t, 1, granted(report{want: wantNow, done: 10, busy: 100 * time.Second}))
 	m.clock(9 * time.Second)
 	require.False(t, m.over, "an item is still in hand")
-	require.Zero(t, granted(report{want: now, done: 1, busy: 10 * time.Second}))
+	require.Zero(t, granted(report{want: wantNow, done: 1, busy: 10 * time.Second}))
 	require.ErrorContains(t, m.err, "incomplete: 61 of 1000 items are done")
 
 	m = newManager(newConfig("Managed", 1000, nil), 1)
 	m.hello(0, hello{items: 1000})
-	granted(report{want: now})
+	granted(report{want: wantNow})
 	m.clock(0)
 	require.ErrorIs(t, m.err, mpi.ErrStopped, "in hand or not")
+}
+
+// Ranks that take from the board report when that is empty: until then the mean is by what
+// they note.
+func TestManagerWatchesTheClockOfABoard(t *testing.T) {
+	const n = 1000
+	board := boardOf(make([]byte, boardSize(2)), n)
+	m := newManager(newConfig("Managed", n, nil), 2)
+	m.share(board, "memory", []int{0, 1})
+	m.hello(0, hello{items: n})
+	m.hello(1, hello{items: n})
+	m.clock(100 * time.Second)
+	for _, note := range board.notes {
+		require.Equal(t, 10, board.add(10).len())
+		note.done.Store(9)
+	}
+	m.clock(91 * time.Second)
+	require.False(t, m.stopping, "an item takes a second")
+	m.clock(6 * time.Second)
+	require.True(t, m.stopping, "it has come to take ten")
+	require.False(t, m.over, "items are in hand")
+	require.Zero(t, board.add(1).len())
+	m.expire()
+	require.ErrorContains(t, m.err, "incomplete: 18 of 1000 items are done")
 }
 
 // A world is a model of ranks that do everything that ranks may do, in any
@@ -653,7 +677,7 @@ func (w *world) step(rank int) {
 		}
 	}
 	w.skip()
-	for _, d := range w.m.take() {
+	for _, d := range w.m.decided() {
 		d.grant.spans = append([]span(nil), d.grant.spans...)
 		w.watch(d)
 		if k := w.ranks[d.rank]; k.host != nil {
@@ -862,7 +886,7 @@ func (w *world) work(rank int, k *modelRank) {
 	case k.picker != nil && w.pick(k):
 	case !k.asked:
 		k.asked = true
-		w.report(k, report{want: now})
+		w.report(k, report{want: wantNow})
 	case len(k.indices)+len(k.fails)+k.quiet > 0: // what is done must not wait for the answer
 		w.report(k, report{})
 	}

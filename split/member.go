@@ -22,9 +22,9 @@ type member struct {
 type link interface {
 	report(r *report) error // does not wait for the answer
 
-	// wait blocks until h has what the last request brought, and reports whether
-	// it had to.
-	wait(h *hand) (waited bool, err error)
+	// wait blocks until the rank's hand has what the last request brought, and
+	// reports whether it had to.
+	wait() (waited bool, err error)
 }
 
 // join takes part in a loop, called skip frames above join's caller. It blocks

@@ -50,9 +50,10 @@ func newConfig(call string, n int, opts []Option) *config {
 }
 
 // Chunk sets how many indices a rank gets at a time: k, or 0 for [Adaptive], the
-// default. With 1, each index is a request: the best balance, and the right
-// choice where an item takes milliseconds or more. Chunk and [Policy] replace one
-// another; the later one counts.
+// default. With 1 each index is taken by itself, from shared memory or, where there
+// is none, by a request to rank 0: the best balance, and the right choice where an
+// item takes milliseconds or more. Chunk and [Policy] replace one another; the later
+// one counts.
 func Chunk(k int) Option {
 	return func(cfg *config) { cfg.chunk, cfg.policy = k, Adaptive }
 }

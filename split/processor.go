@@ -3,7 +3,6 @@ package split
 import (
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -12,55 +11,79 @@ import (
 // that gets a message runs up to 10 ms late, and all ranks wait for it. So
 // GOMAXPROCS is one higher while any manager of this process runs. The
 // manager uses next to nothing of it.
-type loan struct{ returned atomic.Bool }
-
-// A change of GOMAXPROCS stops all goroutines for some 30 µs. So what was given back is
-// kept for up to this long, and short loops, one after the other, do not pay for it each.
-const loanKept = 100 * time.Millisecond
-
-var loans struct {
-	mu     sync.Mutex
-	count  int
-	to     int  // GOMAXPROCS while a processor is lent or kept; else 0
-	ending bool // endLoans will be called
+type loan struct {
+	start    time.Time
+	mu       sync.Mutex
+	timer    *time.Timer // borrows; nil if that was done at once
+	borrowed bool
+	returned bool
 }
 
-// borrowProcessor does so before it returns. To leave it to a timer would be to leave it
-// to the very goroutines that run late.
+// A change of GOMAXPROCS stops all goroutines for some 30 µs, which loops that
+// are shorter than this need not pay.
+const shortLoop = time.Millisecond
+
+var loans struct {
+	mu    sync.Mutex
+	count int
+	to    int  // GOMAXPROCS while count > 0
+	short bool // the last loop was
+}
+
+// borrowProcessor does so before it returns. After a short loop it expects another one,
+// and leaves it to a timer, which may be as late as what it is for.
 func borrowProcessor() *loan {
+	l := &loan{start: time.Now()}
+	loans.mu.Lock()
+	short := loans.short
+	loans.mu.Unlock()
+	if !short {
+		l.borrow()
+		return l
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.timer = time.AfterFunc(shortLoop, l.borrow)
+	return l
+}
+
+func (l *loan) borrow() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.returned {
+		return
+	}
+	l.borrowed = true
 	loans.mu.Lock()
 	defer loans.mu.Unlock()
-	if loans.count++; loans.count == 1 && runtime.GOMAXPROCS(0) != loans.to {
+	if loans.count++; loans.count == 1 {
 		loans.to = runtime.GOMAXPROCS(0) + 1
 		runtime.GOMAXPROCS(loans.to)
 	}
-	return &loan{}
 }
 
 // giveBack does nothing if l is nil, or has been given back.
 func (l *loan) giveBack() {
-	if l == nil || l.returned.Swap(true) {
+	if l == nil {
 		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.returned {
+		return
+	}
+	l.returned = true
+	if l.timer != nil {
+		l.timer.Stop()
 	}
 	loans.mu.Lock()
 	defer loans.mu.Unlock()
-	if loans.count--; loans.count == 0 && !loans.ending {
-		loans.ending = true
-		time.AfterFunc(loanKept, endLoans)
-	}
-}
-
-// endLoans sets GOMAXPROCS to what it was, unless somebody borrows again, or has set it
-// to something else meanwhile.
-func endLoans() {
-	loans.mu.Lock()
-	defer loans.mu.Unlock()
-	loans.ending = false
-	if loans.count > 0 {
+	loans.short = time.Since(l.start) < shortLoop
+	if !l.borrowed {
 		return
 	}
-	if runtime.GOMAXPROCS(0) == loans.to {
+	// If somebody has set it to something else meanwhile, that stays.
+	if loans.count--; loans.count == 0 && runtime.GOMAXPROCS(0) == loans.to {
 		runtime.GOMAXPROCS(loans.to - 1)
 	}
-	loans.to = 0
 }

@@ -10,33 +10,40 @@ import (
 )
 
 func TestProcessorIsLentAndGivenBack(t *testing.T) {
-	time.Sleep(2 * loanKept) // what other tests have borrowed is given back
 	before := runtime.GOMAXPROCS(0)
 	synctest.Test(t, func(t *testing.T) {
-		later := func() {
-			time.Sleep(2 * loanKept)
-			synctest.Wait()
-		}
+		long := borrowProcessor() // whatever came before
+		time.Sleep(shortLoop)
+		synctest.Wait()
+		long.giveBack()
+
 		a, b := borrowProcessor(), borrowProcessor()
-		require.Equal(t, before+1, runtime.GOMAXPROCS(0), "one for all, and at once")
+		require.Equal(t, before+1, runtime.GOMAXPROCS(0), "at once, and one for all")
 		a.giveBack()
 		a.giveBack()
-		later()
 		require.Equal(t, before+1, runtime.GOMAXPROCS(0))
 		b.giveBack()
-		require.Equal(t, before+1, runtime.GOMAXPROCS(0), "there may be another loop")
+		require.Equal(t, before, runtime.GOMAXPROCS(0))
+
 		c := borrowProcessor()
-		later()
-		require.Equal(t, before+1, runtime.GOMAXPROCS(0), "and there is")
+		require.Equal(t, before, runtime.GOMAXPROCS(0), "not yet: the last loop was short")
+		time.Sleep(2 * shortLoop)
+		synctest.Wait()
+		require.Equal(t, before+1, runtime.GOMAXPROCS(0), "this one is not")
 		c.giveBack()
-		later()
 		require.Equal(t, before, runtime.GOMAXPROCS(0))
 
 		d := borrowProcessor()
+		require.Equal(t, before+1, runtime.GOMAXPROCS(0), "at once again")
 		runtime.GOMAXPROCS(before + 3)
 		d.giveBack()
-		later()
 		require.Equal(t, before+3, runtime.GOMAXPROCS(0), "somebody else has set it")
+		runtime.GOMAXPROCS(before)
+
+		e := borrowProcessor()
+		e.giveBack()
+		time.Sleep(2 * shortLoop)
+		synctest.Wait()
+		require.Equal(t, before, runtime.GOMAXPROCS(0), "a short loop does not need it")
 	})
-	runtime.GOMAXPROCS(before)
 }

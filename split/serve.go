@@ -339,7 +339,7 @@ func (s *server) act() {
 			s.onOver()
 		}
 	}
-	for _, d := range s.m.take() {
+	for _, d := range s.m.decided() {
 		switch {
 		case d.rank != 0:
 			s.outbox.add(&d, s.leaderOf[d.rank])
@@ -392,7 +392,7 @@ func (s *server) report(r *report) error {
 }
 
 // wait is for rank 0, whose hand is filled by whoever runs the manager.
-func (s *server) wait(h *hand) (waited bool, err error) { return h.wait(), nil }
+func (s *server) wait() (waited bool, err error) { return s.hand.wait(), nil }
 
 // consumed says that the root's loop took k results, and waits for that of index
 // needed, if that is one.

@@ -35,10 +35,10 @@ func runAtSpeeds(t *testing.T, n int, micros []time.Duration) (makespan time.Dur
 	for !m.over {
 		r := soonest(free, asked)
 		asked[r] = true
-		m.report(r, &report{want: now, done: held[r], busy: busy[r], wait: request})
+		m.report(r, &report{want: wantNow, done: held[r], busy: busy[r], wait: request})
 		makespan = max(makespan, free[r])
 		held[r], busy[r] = 0, 0
-		for _, d := range m.take() {
+		for _, d := range m.decided() {
 			if d.what != kindGrant {
 				continue
 			}

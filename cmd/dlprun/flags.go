@@ -52,9 +52,10 @@ after 0.1 s (a prompt) is shown as far as it goes; in a file or a pipe, after 5 
 Each rank gets an equal share of the processors (GOMAXPROCS, OMP_NUM_THREADS)
 unless these are set.
 
-Ctrl-C ends the job: SIGTERM, and after 5 s, or a second Ctrl-C, SIGKILL. SIGTERM
-and SIGUSR1 to dlprun ask loops to finish what they have in hand, and to leave the
-rest to the next run; SIGTERM ends the job after 25 s.
+Ctrl-C ends the job: SIGINT to the ranks, SIGTERM to them and what they have
+started, and after 5 s, or a second Ctrl-C, SIGKILL. SIGTERM and SIGUSR1 to
+dlprun ask loops to finish what they have in hand, and to leave the rest to the
+next run; SIGTERM ends the job after 25 s.
 Exit status: 0 if every rank finished cleanly (with --on-failure=continue, every
 rank that is left; a line names those that were lost), else that of the first rank
 that failed (128+n for signal n), with one line that says which and why; 75 if
