@@ -169,7 +169,7 @@ func TestJournalOfTwoJobs(t *testing.T) {
 	begun := len(j.lines())
 	r := start(t, nil, j.words(2)...)
 	require.Equal(t, 1, r.status, "%v", r)
-	require.Regexp(t, `^dlprun: rank \d \(.*\): split: Collect: the journal .*/journal: it is open already, in another job or another loop; let that one end, or name another file\n$`, r.stderr)
+	require.Regexp(t, `^dlprun: rank \d \(.*\): split: Collect: on rank 0 \(.*\): the journal .*/journal: it is open already, in another job or another loop; let that one end, or name another file\n$`, r.stderr)
 	require.LessOrEqual(t, len(j.lines()), begun+2, "none of the second job's")
 	require.NoError(t, c.Process.Kill())
 	c.Wait()

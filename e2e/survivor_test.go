@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -50,38 +51,51 @@ func TestRankIsLostAtAnyMoment(t *testing.T) {
 	}
 }
 
-// What takes three ranks with it has failed; what was in hand with it has not.
+// What takes three ranks with it has failed; what was in hand with it has not. Rank 0,
+// with which the job would end, is not among them, if it does not come first.
 func TestPoison(t *testing.T) {
 	t.Parallel()
-	took := regexp.MustCompile(`(?m)^rank \d takes the poison$`)
 	for _, mode := range modes {
-		t.Run(mode, func(t *testing.T) {
-			t.Parallel()
-			folder := tempDir(t)
-			r := goingOn.run(t, 6, "survivor", "-mode", mode, "-folder", folder, "-dedicated", "-poison", "30", "-chunk", "4", "-workers", "3", "-pause", "5ms")
-			require.Equal(t, 1, r.status, "%v", r)
-			said := regexp.MustCompile(`item 30 \(key 30\) failed on rank (\d) \(.*\) at attempt 3: it killed 3 ranks: (\d), (\d), (\d); the last: killed by signal 9 \(killed\); its last output: rank \d takes the poison`).FindStringSubmatch(r.stderr)
-			require.NotNil(t, said, "%v", r)
-			require.Equal(t, said[1], said[4])
-			for _, rank := range said[2:] {
-				require.Contains(t, r.stderr, "rank "+rank+" takes the poison\n")
-			}
-			require.Len(t, took.FindAllString(r.stderr, -1), 3, "%v", r)
+		for name, flags := range map[string][]string{
+			"dedicated": {"-poison", "30", "-dedicated", "-chunk", "4", "-workers", "3", "-pause", "5ms"},
+			"spared":    {"-poison", "80", "-spared", "-chunk", "1"},
+		} {
+			t.Run(mode+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				poisoned(t, mode, flags)
+			})
+		}
+	}
+}
 
-			folder = tempDir(t)
-			r = goingOn.run(t, 6, "survivor", "-mode", mode, "-folder", folder, "-items", "100", "-dedicated", "-poison", "30", "-chunk", "4", "-max-failures", "1")
-			require.Equal(t, 1, r.status, "%v", r)
-			require.Contains(t, r.stderr, "item 30 (key 30) failed", "%v", r)
-			require.Len(t, took.FindAllString(r.stderr, -1), 3, "%v", r)
-			if mode == "managed" || mode == "seq" {
-				names, err := filepath.Glob(filepath.Join(folder, "item-*"))
-				require.NoError(t, err)
-				require.Len(t, names, 99)
-			} else {
-				want := map[bool]int{true: 100, false: 99}[mode == "collect"] // with a zero value
-				require.Equal(t, want, strings.Count(r.stdout, "\n"), "%v", r)
-			}
-		})
+func poisoned(t *testing.T, mode string, flags []string) {
+	took := regexp.MustCompile(`(?m)^rank \d takes the poison$`)
+	job := func(more ...string) (r result, folder string) {
+		folder = tempDir(t)
+		r = goingOn.run(t, 6, slices.Concat([]string{"survivor", "-mode", mode, "-folder", folder, "-items", "100"}, flags, more)...)
+		require.Equal(t, 1, r.status, "%v", r)
+		require.Len(t, took.FindAllString(r.stderr, -1), 3, "%v", r)
+		return r, folder
+	}
+	r, _ := job()
+	said := regexp.MustCompile(`item (\d+) \(key (\d+)\) failed on rank (\d) \(.*\) at attempt 3: it killed 3 ranks: (\d), (\d), (\d); the last: killed by signal 9 \(killed\); its last output: rank \d takes the poison`).FindStringSubmatch(r.stderr)
+	require.NotNil(t, said, "%v", r)
+	require.Equal(t, []string{flags[1], flags[1]}, said[1:3])
+	require.Equal(t, said[3], said[6])
+	for _, rank := range said[4:] {
+		require.NotEqual(t, "0", rank)
+		require.Contains(t, r.stderr, "rank "+rank+" takes the poison\n")
+	}
+
+	r, folder := job("-max-failures", "1")
+	require.Contains(t, r.stderr, fmt.Sprintf("item %s (key %[1]s) failed", flags[1]), "%v", r)
+	if mode == "managed" || mode == "seq" {
+		names, err := filepath.Glob(filepath.Join(folder, "item-*"))
+		require.NoError(t, err)
+		require.Len(t, names, 99)
+	} else {
+		want := map[bool]int{true: 100, false: 99}[mode == "collect"] // with a zero value
+		require.Equal(t, want, strings.Count(r.stdout, "\n"), "%v", r)
 	}
 }
 

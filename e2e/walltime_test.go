@@ -123,6 +123,15 @@ func TestSignalledTwice(t *testing.T) {
 	require.Zero(t, extent.Torn)
 }
 
+// A process that nobody has started as a rank says itself why it ends.
+func TestSignalledAlone(t *testing.T) {
+	t.Parallel()
+	interrupt := func(p *os.Process) { require.NoError(t, p.Signal(os.Interrupt)) }
+	r := startAnd(t, nil, "1 "+survivorValue(1), interrupt, filepath.Join(bin, "survivor"), "-items", "3", "-stuck", "2")
+	require.Equal(t, 130, r.status, "%v", r)
+	require.Regexp(t, `^dlp: rank 0 \(.*\): stopped by a signal; run has not returned since\n$`, r.stderr)
+}
+
 // The script that examples offer puts a job back into Slurm's queue until all is
 // done: with the end of its time known, and by the signal alone.
 func TestRequeue(t *testing.T) {

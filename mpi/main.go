@@ -213,8 +213,19 @@ func (s *signals) watch() {
 	status := s.end(n)
 	for start, within := time.Now(), time.After(signalGrace); ok; {
 		if _, ok = s.next(within); ok && time.Since(start) > echo {
+			s.explain()
 			os.Exit(status)
 		}
+	}
+}
+
+// explain says why this process ends though run has not returned. In a job of several
+// ranks the launcher does.
+func (s *signals) explain() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.world != nil && s.world.job.session == nil && s.world.job.library == nil {
+		fmt.Fprintf(os.Stderr, "dlp: rank 0%s: stopped by a signal; run has not returned since\n", in(s.world.job.host(0)))
 	}
 }
 

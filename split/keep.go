@@ -7,12 +7,14 @@ import (
 	"time"
 
 	"github.com/dlprun/dlp/internal/journal"
+	"github.com/dlprun/dlp/mpi"
 )
 
 // A keeper keeps the journal of a loop, at the root. A goroutine of its own writes, so
 // that ranks go on meanwhile.
 type keeper struct {
 	j    *journal.Journal
+	host string // of rank 0
 	done []bool // by index: in earlier runs
 
 	mu      sync.Mutex
@@ -26,14 +28,14 @@ type keeper struct {
 // lineLen is how many batches may wait to be written. They are of 64 KiB, mostly.
 const lineLen = 16
 
-// openKeeper opens cfg's journal for a run on so many ranks.
-func openKeeper(cfg *config, ranks int) (*keeper, error) {
-	k := &keeper{done: make([]bool, cfg.items), line: make(chan journal.Batch, lineLen), written: make(chan struct{})}
+// openKeeper opens cfg's journal for a run on the ranks of comm.
+func openKeeper(cfg *config, comm *mpi.Comm) (*keeper, error) {
+	k := &keeper{host: comm.Host(mpi.Root), done: make([]bool, cfg.items), line: make(chan journal.Batch, lineLen), written: make(chan struct{})}
 	h := journal.Header{Items: cfg.items, Keys: cfg.fingerprint(), Label: cfg.label}
 	if cfg.result != nil {
 		h.Result = cfg.result()
 	}
-	run := journal.Run{Started: time.Now().Truncate(time.Second), Ranks: ranks}
+	run := journal.Run{Started: time.Now().Truncate(time.Second), Ranks: comm.Size()}
 	j, torn, err := journal.Open(cfg.journal, h, run, func(b journal.Batch) error {
 		for _, i := range b.Indices {
 			if i >= cfg.items {
@@ -44,7 +46,7 @@ func openKeeper(cfg *config, ranks int) (*keeper, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, cfg.errorf("%w", err)
+		return nil, cfg.errorf("%w", k.here(err))
 	}
 	if torn > 0 {
 		fmt.Fprintf(os.Stderr, "dlp: the journal %s: cut off %d bytes that were not written whole; what they were about runs again\n", cfg.journal, torn)
@@ -89,10 +91,13 @@ func (k *keeper) write(fail func(error)) {
 		batches = batches[:0]
 		if err != nil && !failed {
 			failed = true
-			go fail(fmt.Errorf("the journal: %w", err)) // which may wait for one who waits for this line
+			go fail(k.here(fmt.Errorf("the journal: %w", err))) // which may wait for one who waits for this line
 		}
 	}
 }
+
+// here says where err has happened: all ranks get it.
+func (k *keeper) here(err error) error { return fmt.Errorf("on rank 0 (%s): %w", k.host, err) }
 
 // close ends the keeping. Unless all items are done it blocks until the disk has
 // what is: only then will somebody go on from there.
@@ -111,7 +116,7 @@ func (k *keeper) close(complete bool) error {
 			end = k.j.Leave
 		}
 		if err := end(); err != nil {
-			k.err = fmt.Errorf("the journal: %w", err)
+			k.err = k.here(fmt.Errorf("the journal: %w", err))
 		}
 	})
 	return k.err

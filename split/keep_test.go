@@ -151,6 +151,7 @@ func TestJournalOfAnotherJob(t *testing.T) {
 		return err
 	}) {
 		require.ErrorContains(t, err, "results are of type string, this job's int")
+		require.ErrorContains(t, err, "split: Collect: on rank 0 (", "all ranks have it, and one of them opens the file")
 	}
 	other := filepath.Join(dir, "other")
 	require.NoError(t, sizes(t, other))

@@ -42,7 +42,8 @@ func (m *manager) lost(rank int, host string, why error) {
 
 // blame takes what a lost rank held for what it may have been lost by. From then on
 // such an item goes out alone, to a rank that does nothing else meanwhile, so that
-// what is lost with it next is lost by it. If it has taken too many, it has failed.
+// what is lost with it next is lost by it; to rank 0 only where no other one is left. If
+// it has taken too many, it has failed.
 func (m *manager) blame(rank int, host string, why error) {
 	s := &m.seats[rank]
 	held := indicesOf(s.held)
@@ -64,6 +65,18 @@ func (m *manager) blame(rank int, host string, why error) {
 			return
 		}
 	}
+}
+
+// only reports whether no other rank can be waited for to take what ranks were lost by.
+// Rank 0 is none: the job ends with it. One that has not come yet is, and one that has
+// come and never asked is not: it may never.
+func (m *manager) only(rank int) bool {
+	for r := 1; r < len(m.seats); r++ {
+		if s := &m.seats[r]; r != rank && !s.left && (s.asked || !s.greeted) {
+			return false
+		}
+	}
+	return true
 }
 
 // calm notes when a rank has nothing in hand any more that ranks may be lost by.

@@ -72,7 +72,7 @@ type seat struct {
 	held    []span // granted and not done, in the order in which they were granted
 	grant   []span // room for the next grant
 	prompt  bool   // the last request was answered at once, so that its time is a request's cost
-	served  bool   // had a grant
+	asked   bool   // for indices: it is in its loop
 	greeted bool
 	doubted bool // has other keys, and was asked where they begin to differ
 	left    bool // sent its last report, or is lost
@@ -230,6 +230,9 @@ func (m *manager) hello(rank int, h hello) {
 		s.doubted = true
 		m.emit(decision{rank: rank, what: kindQuery, hashes: m.hashes()})
 	}
+	if m.again.count > 0 {
+		m.serve() // nobody waits any more for this one to come
+	}
 	m.settle()
 }
 
@@ -280,8 +283,9 @@ func (m *manager) report(rank int, r *report) {
 		m.resting = true
 	case r.want == wantNow:
 		m.waiters = append(m.waiters, rank)
-		s.prompt = m.serve() && s.served
-		s.served = true
+		again := s.asked
+		s.asked = true
+		s.prompt = m.serve() && again
 	case m.again.count > 0 || m.suspects > 0:
 		m.serve() // a rank may be waiting for just that
 	}
@@ -711,7 +715,7 @@ func (m *manager) retry(rank, room int) (index int, ok bool) {
 	if m.again.count == 0 {
 		return 0, false
 	}
-	by := taker{rank: rank, alone: m.alone(rank), idle: len(m.seats[rank].held) == 0}
+	by := taker{rank: rank, alone: m.alone(rank), only: m.only(rank), idle: len(m.seats[rank].held) == 0}
 	if room > 0 {
 		return m.again.take(by)
 	}

@@ -512,6 +512,7 @@ type modelRank struct {
 	greeted bool
 	dead    bool
 	buried  bool // the manager knows
+	aloof   bool // comes, and never asks
 }
 
 func newWorld(t testing.TB, seed uint64) *world {
@@ -559,7 +560,7 @@ func newWorld(t testing.TB, seed uint64) *world {
 		w.share()
 	}
 	for i := range w.ranks {
-		w.ranks[i] = &modelRank{}
+		w.ranks[i] = &modelRank{aloof: i > 0 && !w.mapped && !cfg.dedicated && r.IntN(6) == 0}
 	}
 	if r.IntN(2) == 0 {
 		w.lead()
@@ -668,7 +669,7 @@ func (w *world) step(rank int) {
 		if w.m.goesOn && rank > 0 && w.r.IntN(50) == 0 {
 			w.kill(k)
 		}
-		if !k.left && !k.dead {
+		if !k.left && !k.dead && !k.aloof {
 			w.work(rank, k)
 		}
 	case 5: // the root's loop takes a result
@@ -774,16 +775,28 @@ func (w *world) watch(d decision) {
 			others++
 		}
 	}
+	takers := 0 // other than rank 0, of what ranks were lost by
+	for r, s := range w.m.seats {
+		if r > 0 && r != d.rank && !s.left && (s.asked || !s.greeted) {
+			takers++
+		}
+	}
 	for _, i := range indicesOf(d.grant.spans) {
 		if w.kills[i] > 0 {
 			require.Len(w.t, indicesOf(w.m.seats[d.rank].held), 1, "a rank has more than what ranks were lost by")
+			require.False(w.t, d.rank == 0 && takers > 0, "rank 0 has item %d, by which ranks were lost", i)
 		}
 	}
 	if w.m.cfg.dedicated && d.rank == 0 {
 		require.True(w.t, len(d.grant.spans) == 0 || others == 0, "rank 0 only manages")
 	}
 	for _, i := range indicesOf(d.grant.spans) {
-		if at, ok := w.last[i]; ok && at == d.rank && !(w.m.cfg.dedicated && others == 1) {
+		if at, ok := w.last[i]; !ok || at != d.rank {
+			continue
+		}
+		if w.kills[i] > 0 {
+			require.Zero(w.t, takers, "item %d has failed here", i)
+		} else if !w.m.cfg.dedicated || others > 1 {
 			require.Zero(w.t, others, "item %d has failed here", i)
 		}
 	}

@@ -70,7 +70,8 @@ func (r *Results[R]) recall(deliver func(int, outcome[R]) bool) bool {
 		}
 		on, err := p.next(deliver)
 		if err != nil {
-			r.server.end(r.cfg.errorf("the journal %s: %w", r.cfg.journal, err))
+			err = fmt.Errorf("the journal %s: %w", r.cfg.journal, err)
+			r.server.end(r.cfg.errorf("%w", r.server.keep.here(err)))
 		}
 		if !on {
 			return false

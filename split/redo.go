@@ -79,6 +79,7 @@ func (a *redo) giveBack(spans []span) (others []span) {
 type taker struct {
 	rank  int
 	alone bool // nobody else is there: it gets what it was the last to try, too
+	only  bool // the same of suspects, which are not for rank 0 as long as others can take them
 	idle  bool // it has nothing in hand: it gets suspects, too
 }
 
@@ -107,8 +108,13 @@ func (a *redo) takeThis(index int, by taker) bool {
 	return true
 }
 
+// may keeps suspects from rank 0, without which the job can't go on, as long as others
+// can take them.
 func (a *redo) may(by taker, last, index int) bool {
-	return (last != by.rank || by.alone) && (by.idle || !a.suspect(index))
+	if !a.suspect(index) {
+		return last != by.rank || by.alone
+	}
+	return by.idle && (by.only || by.rank != 0 && last != by.rank)
 }
 
 // cut drops the indices from n on: the sequence turned out to be that long.

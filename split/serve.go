@@ -71,7 +71,7 @@ func newServer(ctx context.Context, comm *mpi.Comm, cfg *config, hand *hand, to 
 	s.leaderOf, s.ranksOf = ledRanks(comm)
 	problem := cfg.check()
 	if problem == nil && cfg.journal != "" {
-		s.keep, problem = openKeeper(cfg, comm.Size())
+		s.keep, problem = openKeeper(cfg, comm)
 	}
 	if problem != nil { // the others may have work for a manager, if only to be sent home
 		s.m = newManager(&config{call: cfg.call, label: cfg.label}, comm.Size())

@@ -415,7 +415,9 @@ func TestBadInput(t *testing.T) {
 		{[]string{"-np", "0", "x"}, 2, "--np 0: write how many ranks to start, 1 or more"},
 		{[]string{"-np", "x", "x"}, 2, "--np x: write how many ranks to start, 1 or more"},
 		{[]string{"no-such-program"}, 127, "no-such-program is not in PATH, and no folder here has that name"},
-		{[]string{"main.go"}, 127, "main.go is not in PATH; if you mean the file here, write ./main.go"},
+		{[]string{"main.go"}, 126, "main.go is the source of a program; give its folder: dlprun ."},
+		{[]string{"../dlprun/main.go"}, 126, "../dlprun/main.go is the source of a program; give its folder: dlprun ../dlprun/"},
+		{[]string{"no-such.go"}, 127, "no-such.go is not in PATH, and no folder here has that name"},
 		{[]string{"./no-such-program"}, 127, "./no-such-program does not exist"},
 		{[]string{plain}, 126, plain + " is not executable; if it is a program, try chmod +x " + plain},
 		{[]string{plain + "/x"}, 126, plain + "/x can't be run: not a directory"},
@@ -434,6 +436,14 @@ func TestBadInput(t *testing.T) {
 			require.Empty(t, l.stdout.String())
 		})
 	}
+}
+
+func TestFileThatIsNotInPath(t *testing.T) {
+	t.Chdir(t.TempDir())
+	require.NoError(t, os.WriteFile("notes", nil, 0o600))
+	l := dlprun(t, "notes")
+	require.Equal(t, 127, l.run())
+	require.Equal(t, "dlprun: notes is not in PATH; if you mean the file here, write ./notes\n", l.stderr.String())
 }
 
 func TestBadEnvironment(t *testing.T) {

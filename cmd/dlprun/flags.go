@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/pflag"
 )
@@ -163,15 +164,16 @@ func (o *options) checkWith(fs *pflag.FlagSet) error {
 	return nil
 }
 
-// longNP turns -np, which pflag takes for -n with the value p, into --np. It
-// looks at the flags before PROGRAM only.
+// longNP turns -np, which pflag takes for -n with the value p, into --np, and what may
+// be meant for it likewise. It looks at the flags before PROGRAM only.
 func longNP(fs *pflag.FlagSet, args []string) []string {
 	args = slices.Clone(args)
 	for i := 0; i < len(args); i++ {
-		if strings.HasPrefix(args[i], "-np") {
-			args[i] = "-" + args[i]
-		}
 		a := args[i]
+		if len(a) > 2 && strings.HasPrefix(a, "-n") && unicode.IsLetter(rune(a[2])) {
+			a = "-" + a
+			args[i] = a
+		}
 		if len(a) < 2 || a[0] != '-' || a == "--" {
 			break
 		}

@@ -45,6 +45,7 @@ func TestParseRefuses(t *testing.T) {
 		"-n 2":                      "no PROGRAM given; write dlprun [flags] PROGRAM [ARG...], or see dlprun --help",
 		"-np":                       "--np needs a value; see dlprun --help",
 		"-np 0 prog":                "--np 0: write how many ranks to start, 1 or more",
+		"-nq 2 prog":                "--nq: did you mean --np?",
 		"-n x prog":                 "--np x: write how many ranks to start, 1 or more",
 		"-np=-1 prog":               "--np -1: write how many ranks to start, 1 or more",
 		"-n 99999999999999999999 p": "--np 99999999999999999999: write how many ranks to start, 1 or more",

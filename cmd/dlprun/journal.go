@@ -58,17 +58,25 @@ func (c *contents) show(w io.Writer, torn int64) error {
 
 func (c *contents) showJob(w io.Writer) {
 	for n, r := range c.runs {
-		fmt.Fprintf(w, "run %d\t%s, %d ranks\n", n+1, r.Started.Local().Format(time.DateTime), r.Ranks)
+		fmt.Fprintf(w, "run %d\t%s, %s\n", n+1, r.Started.Local().Format(time.DateTime), count(r.Ranks, "rank"))
 	}
 	fmt.Fprintf(w, "loop\t%s\n", cmp.Or(c.head.Label, "(no label)"))
 	fmt.Fprintf(w, "results\t%s\n", cmp.Or(c.head.Result, "(none: it keeps what is done)"))
 	if c.head.Keys != 0 {
 		fmt.Fprintf(w, "keys\tfingerprint %x\n", c.head.Keys)
 	}
-	fmt.Fprintf(w, "done\t%d of %d items, %d bytes in %d records\n", len(c.done), c.head.Items, c.bytes, c.batches)
+	fmt.Fprintf(w, "done\t%d of %s, %s in %s\n", len(c.done), count(c.head.Items, "item"), count(c.bytes, "byte"), count(c.batches, "record"))
 	if left := gaps(c.done, c.head.Items); left != "" {
 		fmt.Fprintf(w, "left\t%s\n", left)
 	}
+}
+
+// count writes n things, such as 1 byte or 2 bytes.
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 // gaps writes which of the numbers up to n are not in done, which ascends, as 1,

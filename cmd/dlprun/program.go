@@ -29,6 +29,9 @@ func findProgram(name string) (program, error) {
 			return p, nil
 		}
 		if info, err := os.Stat(name); err != nil || !info.IsDir() {
+			if err == nil && isSource(name) {
+				return p, exitf(statusNotExecutable, sourceHint, name, ".")
+			}
 			if err == nil {
 				return p, exitf(statusNotFound, "%s is not in PATH; if you mean the file here, write ./%s", name, name)
 			}
@@ -45,11 +48,17 @@ func findProgram(name string) (program, error) {
 		p.folder = true
 		return p, p.checkFolder()
 	}
-	if _, err := exec.LookPath(p.path); err != nil {
+	if _, err := exec.LookPath(p.path); err != nil && isSource(name) {
+		return p, exitf(statusNotExecutable, sourceHint, name, strings.TrimSuffix(name, filepath.Base(name)))
+	} else if err != nil {
 		return p, exitf(statusNotExecutable, "%s is not executable; if it is a program, try chmod +x %s", name, name)
 	}
 	return p, nil
 }
+
+const sourceHint = "%s is the source of a program; give its folder: dlprun %s"
+
+func isSource(name string) bool { return strings.HasSuffix(name, ".go") }
 
 // checkFolder looks whether there is anything to build.
 func (p program) checkFolder() error {

@@ -39,6 +39,9 @@ func main() {
 }
 
 func run(ctx context.Context, world *mpi.Comm, folder string, top int, check bool) error {
+	if top < 0 {
+		return fmt.Errorf("-top %d: write how many to print, 0 or more", top)
+	}
 	// One rank looks at the disk: so all ranks have the same list.
 	files, err := mpi.OnRoot(ctx, world, func(context.Context) ([]string, error) { return list(folder) })
 	if err != nil {

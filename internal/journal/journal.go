@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -81,7 +82,7 @@ func (h Header) sameJob(old Header) error {
 	case old.Label != h.Label:
 		return differs("label is", fmt.Sprintf("%q", old.Label), fmt.Sprintf("%q", h.Label))
 	case old.Result != h.Result:
-		return differs("results are of type", old.Result, h.Result)
+		return differs("results are of type", cmp.Or(old.Result, "none"), cmp.Or(h.Result, "none"))
 	case old.Keys != h.Keys:
 		return differs("keys have the fingerprint", fmt.Sprintf("%x", old.Keys), fmt.Sprintf("%x", h.Keys))
 	}

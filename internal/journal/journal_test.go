@@ -270,6 +270,7 @@ func TestOtherJob(t *testing.T) {
 		"its number of items is 100, this job's 101":                   {Items: 101, Keys: 7, Label: "sizes", Result: "int"},
 		"its label is \"sizes\", this job's \"ages\"":                  {Items: 100, Keys: 7, Label: "ages", Result: "int"},
 		"its results are of type int, this job's string":               {Items: 100, Keys: 7, Label: "sizes", Result: "string"},
+		"its results are of type int, this job's none":                 {Items: 100, Keys: 7, Label: "sizes"},
 		"its keys have the fingerprint 7, this job's ff; name another": {Items: 100, Keys: 255, Label: "sizes", Result: "int"},
 	} {
 		m := &memory{data: bytes.Clone(data), room: 1 << 20}

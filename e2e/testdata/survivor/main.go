@@ -31,6 +31,7 @@ var (
 	allowed = flag.Int("max-failures", 0, "of items")
 	folder  = flag.String("folder", "", "for the numbers of the processes, a byte for each item that is done, and what a managed loop has done")
 	poison  = flag.Int("poison", -1, "the item that kills each rank that works on it")
+	spared  = flag.Bool("spared", false, "rank 0 is in the midst of an item when another one takes the poison")
 	journal = flag.String("journal", "", "the file to keep what is done in")
 	stuck   = flag.Int("stuck", -1, "the item whose task ignores that its time is over")
 	last    = flag.String("last", "", "the file that the last item waits for")
@@ -56,6 +57,9 @@ func run(ctx context.Context, world *mpi.Comm) error {
 	die(world, "hello")
 	err := loop(ctx, world)
 	die(world, "after")
+	if err != nil && *allowed > 0 { // the root takes what there is before the job ends
+		return errors.Join(err, world.Barrier(ctx))
+	}
 	if err != nil {
 		return err
 	}
@@ -93,6 +97,11 @@ func loop(ctx context.Context, world *mpi.Comm) error {
 	}
 	var begun atomic.Int32
 	work := func(ctx context.Context, i int) (string, error) {
+		if *spared {
+			if err := spare(ctx, world, i); err != nil {
+				return "", err
+			}
+		}
 		if i == *poison {
 			fmt.Fprintf(os.Stderr, "rank %d takes the poison\n", world.Rank())
 			end(syscall.SIGKILL)
@@ -186,6 +195,21 @@ func await(ctx context.Context, name string) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// spare has rank 0 begin an item before all others do, and end it when the poison was
+// taken.
+func spare(ctx context.Context, world *mpi.Comm, i int) error {
+	name, until := "taken", filepath.Join(*folder, "begun")
+	if world.IsRoot() {
+		name, until = "begun", filepath.Join(*folder, "taken")
+	}
+	if world.IsRoot() || i == *poison {
+		if err := writeFile(name, ""); err != nil {
+			return err
+		}
+	}
+	return await(ctx, until)
 }
 
 // count adds a byte to the folder's file of what is done.
