@@ -146,6 +146,10 @@ func Dedicated() Option {
 // items, which are all reported at the end; the next one ends the job. An item has
 // failed when its [Retries] are used up, or when three ranks were lost with it in a job
 // that goes on without them: then MaxFailures counts for every loop. The default is 0.
+//
+// All ranks get the error that reports them, and the first that returns it from its
+// program ends the job. Where the root has things to do with the other results, return
+// it after a Barrier of all ranks.
 func MaxFailures(k int) Option {
 	return func(cfg *config) { cfg.maxFailures = k }
 }
