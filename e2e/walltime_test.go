@@ -69,7 +69,7 @@ func TestWalltimeCutsOff(t *testing.T) {
 func TestWalltimeOfManaged(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)
-	r := start(t, nil, filepath.Join(bin, "dlprun"), "-np", "2", "--walltime", "8s",
+	r := start(t, nil, filepath.Join(bin, "dlprun"), "-np", "2", "--walltime", "12s",
 		filepath.Join(bin, "survivor"), "-mode", "managed", "-pause", "500ms", "-folder", dir)
 	require.Equal(t, 75, r.status, "%v", r)
 	said := regexp.MustCompile(`split: Managed: incomplete: (\d+) of 200 items are done; no journal keeps them\n`).FindStringSubmatch(r.stderr)
