@@ -559,8 +559,8 @@ func (m *manager) clock(left time.Duration) {
 // noted more than was reported, the mean is what so many items have taken of their time.
 func (m *manager) meanAfter(spent time.Duration) time.Duration {
 	o := m.outlook()
-	if done := m.progress().done - m.before; done > 2*o.done {
-		return spent * time.Duration(o.ranks) / time.Duration(done)
+	if n := m.unreported(); n > o.done {
+		return spent * time.Duration(o.ranks) / time.Duration(n+o.done)
 	}
 	return o.mean
 }
@@ -803,26 +803,35 @@ func (m *manager) open() {
 // done and n for the progress, and how many ranks have work.
 func (m *manager) progress() snapshot {
 	p := snapshot{done: m.done, before: m.before, items: m.n, ranks: len(m.seats) - m.missing}
-	noted := -m.took // of the board, and not reported
 	for i := range m.seats {
 		s := &m.seats[i]
 		busy := len(s.held) > 0
 		if s.host != nil {
 			busy = busy || s.host.active() && s.seen != noShelf && !s.left
 		} else if s.offer != nil {
-			note := m.todo.board.notes[s.offer.place]
-			noted += int(note.done.Load())
-			busy = busy || note.busy.Load() && !s.left
+			busy = busy || m.todo.board.notes[s.offer.place].busy.Load() && !s.left
 		}
 		if busy {
 			p.busy++
 		}
 	}
-	p.done += max(noted, 0)
+	p.done += m.unreported()
 	for _, h := range m.hosts {
 		p.done += max(h.noted-h.done, 0)
 	}
 	return p
+}
+
+// unreported is how many items of the board are done and not reported, by what ranks note.
+func (m *manager) unreported() int {
+	if m.todo.board == nil {
+		return 0
+	}
+	n := -m.took
+	for i := range m.todo.board.notes {
+		n += int(m.todo.board.notes[i].done.Load())
+	}
+	return max(n, 0)
 }
 
 func (m *manager) emit(d decision) { m.out = append(m.out, d) }
