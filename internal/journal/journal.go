@@ -26,8 +26,9 @@ type Journal struct {
 	disk chan struct{} // full while the disk is told to keep all; filled before mu is taken
 
 	mu     sync.Mutex
-	end    int64 // of the last whole record
-	buf    []byte
+	end    int64       // of the last whole record
+	buf    []byte      // room for what is appended
+	pieces [][]byte    // of it
 	failed error       // why nothing more is written
 	dirty  bool        // the disk has not been told to keep all
 	timer  *time.Timer // tells it
@@ -91,9 +92,13 @@ func (h Header) sameJob(old Header) error {
 
 var errClosed = errors.New("the journal is closed")
 
-// Append adds batches, by one call to the system. When it returns they survive the end
-// of this process. After an error nothing of them is in the journal, nor will anything
-// more be; what was there before stays whole.
+// largeBody is how many bytes are written from where they are: it takes a call to the
+// system for them alone, which costs less than to copy them.
+const largeBody = 16 << 10
+
+// Append adds batches, small ones by one call to the system. When it returns they
+// survive the end of this process. After an error nothing of them is in the journal,
+// nor will anything more be; what was there before stays whole.
 func (j *Journal) Append(batches ...Batch) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -104,22 +109,40 @@ func (j *Journal) Append(batches ...Batch) error {
 		return j.failed
 	}
 	j.buf = j.buf[:0]
+	cut := 0 // where the next piece begins
 	for i := range batches {
 		j.buf = appendBatch(j.buf, &batches[i])
+		body := batches[i].Body
+		if len(body) < largeBody {
+			j.buf = append(j.buf, body...)
+			continue
+		}
+		j.pieces = append(j.pieces, j.buf[cut:], body)
+		cut = len(j.buf)
 	}
-	return j.write(j.buf)
+	if cut < len(j.buf) {
+		j.pieces = append(j.pieces, j.buf[cut:])
+	}
+	err := j.write(j.pieces...)
+	clear(j.pieces)
+	j.pieces = j.pieces[:0]
+	return err
 }
 
-// write appends b, or nothing. The disk is told in a while.
-func (j *Journal) write(b []byte) error {
-	if _, err := j.f.Write(b); err != nil {
-		j.failed = err
-		if undo := j.f.Truncate(j.end); undo != nil {
-			j.failed = errors.Join(err, undo)
+// write appends all pieces, or nothing. The disk is told in a while.
+func (j *Journal) write(pieces ...[]byte) error {
+	size := 0
+	for _, b := range pieces {
+		if _, err := j.f.Write(b); err != nil {
+			j.failed = err
+			if undo := j.f.Truncate(j.end); undo != nil {
+				j.failed = errors.Join(err, undo)
+			}
+			return j.failed
 		}
-		return j.failed
+		size += len(b)
 	}
-	j.end += int64(len(b))
+	j.end += int64(size)
 	if !j.dirty {
 		j.dirty = true
 		if j.timer == nil {

@@ -75,6 +75,13 @@ func batchOf(k int) Batch {
 	return b
 }
 
+// largeOf is batchOf with a body that is written by itself.
+func largeOf(k int) Batch {
+	b := batchOf(k)
+	b.Body = bytes.Repeat([]byte{byte(k)}, largeBody+k)
+	return b
+}
+
 // written returns a journal of n batches, and where each of its records ends.
 func written(t *testing.T, n int) (data []byte, ends []int) {
 	m := &memory{room: 1 << 20}
@@ -176,7 +183,8 @@ func TestTruncatedAtEveryByte(t *testing.T) {
 // What was torn may be longer than what comes in its place.
 func TestLongTailIsCutOff(t *testing.T) {
 	data, _ := written(t, 3)
-	long := appendBatch(nil, &Batch{Indices: []int{3}, Body: make([]byte, 1<<16)})
+	body := make([]byte, 1<<16)
+	long := append(appendBatch(nil, &Batch{Indices: []int{3}, Body: body}), body...)
 	m, got, torn, err := reopened(append(data, long[:len(long)-1]...))
 	require.NoError(t, err)
 	requireBatches(t, 3, got)
@@ -288,10 +296,10 @@ func TestNoJournal(t *testing.T) {
 	header := appendJSON([]byte(magic), kindHeader, job)
 	for _, record := range [][]byte{
 		appendJSON(nil, kindHeader, job),
-		appendRecord(nil, func(b []byte) []byte { return append(b, '?') }),
-		appendRecord(nil, func(b []byte) []byte { return append(b, kindBatch, 0x80) }),
-		appendRecord(nil, func(b []byte) []byte { return append(b, kindBatch, 0, 9) }),
-		appendRecord(nil, func(b []byte) []byte { return append(b, kindRun, '{') }),
+		appendRecord(nil, func(b []byte) []byte { return append(b, '?') }, nil),
+		appendRecord(nil, func(b []byte) []byte { return append(b, kindBatch, 0x80) }, nil),
+		appendRecord(nil, func(b []byte) []byte { return append(b, kindBatch, 0, 9) }, nil),
+		appendRecord(nil, func(b []byte) []byte { return append(b, kindRun, '{') }, nil),
 	} {
 		_, _, _, err := reopened(append(bytes.Clone(header), record...))
 		require.ErrorContains(t, err, fmt.Sprintf("the record at byte %d: it can't be read", len(header)))
@@ -364,22 +372,43 @@ func TestSync(t *testing.T) {
 	})
 }
 
-// Batches that are appended together stand in the file one after the other, and fail
-// together.
+// Batches that are appended together stand in the file one after the other, however
+// large they are.
 func TestAppendMany(t *testing.T) {
+	for _, batches := range [][]Batch{
+		{batchOf(1), batchOf(2)},
+		{largeOf(1), batchOf(2), batchOf(3), largeOf(4), largeOf(5)},
+		{batchOf(1), largeOf(2), batchOf(3)},
+	} {
+		m := &memory{room: 1 << 20}
+		j, _, err := open(m, job, run, nil)
+		require.NoError(t, err)
+		require.NoError(t, j.Append(batches...))
+		require.NoError(t, j.Append(batches...), "again, in the same memory")
+		require.NoError(t, j.Close())
+		_, got, torn, err := reopened(m.data)
+		require.NoError(t, err)
+		require.Zero(t, torn)
+		require.Equal(t, append(batches, batches...), got)
+	}
+}
+
+// Batches that are appended together fail together, whichever of them the disk has no
+// room for.
+func TestAppendManyFails(t *testing.T) {
+	batches := []Batch{batchOf(1), largeOf(2), largeOf(3), batchOf(4)}
 	m := &memory{room: 1 << 20}
 	j, _, err := open(m, job, run, nil)
 	require.NoError(t, err)
-	require.NoError(t, j.Append(batchOf(1), batchOf(2)))
 	whole := len(m.data)
-	m.room = int64(whole + len(appendBatch(nil, &Batch{Rank: 1, Indices: []int{7}})))
-	require.ErrorIs(t, j.Append(Batch{Rank: 1, Indices: []int{7}}, batchOf(3)), errFull)
-	require.Len(t, m.data, whole)
-	require.NoError(t, j.f.Close())
-	_, got, torn, err := reopened(m.data)
-	require.NoError(t, err)
-	require.Zero(t, torn)
-	require.Equal(t, []Batch{batchOf(1), batchOf(2)}, got)
+	require.NoError(t, j.Append(batches...))
+	for room := whole; room < len(m.data); room += 97 {
+		full := &memory{room: int64(room)}
+		j, _, err := open(full, job, run, nil)
+		require.NoError(t, err)
+		require.ErrorIs(t, j.Append(batches...), errFull)
+		require.Len(t, full.data, whole, "room for %d bytes", room)
+	}
 }
 
 // What is cut off stays off, whatever a power failure does to what comes after it.

@@ -48,14 +48,16 @@ const frameLen = 16
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// appendRecord appends a record whose payload put appends.
-func appendRecord(b []byte, put func(b []byte) []byte) []byte {
+// appendRecord appends a record whose payload is what put appends, and then body,
+// which is left for the caller to append.
+func appendRecord(b []byte, put func(b []byte) []byte, body []byte) []byte {
 	start := len(b)
 	b = put(append(b, make([]byte, frameLen)...))
-	frame, payload := b[start:start+frameLen], b[start+frameLen:]
-	binary.LittleEndian.PutUint64(frame, uint64(len(payload)))
+	frame, head := b[start:start+frameLen], b[start+frameLen:]
+	binary.LittleEndian.PutUint64(frame, uint64(len(head)+len(body)))
 	binary.LittleEndian.PutUint32(frame[8:], crc32.Checksum(frame[:8], castagnoli))
-	binary.LittleEndian.PutUint32(frame[12:], crc32.Checksum(payload, castagnoli))
+	sum := crc32.Update(crc32.Checksum(head, castagnoli), castagnoli, body)
+	binary.LittleEndian.PutUint32(frame[12:], sum)
 	return b
 }
 
@@ -65,9 +67,10 @@ func appendJSON(b []byte, kind byte, v any) []byte {
 	if err != nil {
 		panic(err) // of the types above, none can fail
 	}
-	return appendRecord(b, func(b []byte) []byte { return append(append(b, kind), text...) })
+	return appendRecord(b, func(b []byte) []byte { return append(append(b, kind), text...) }, nil)
 }
 
+// appendBatch appends the record of a batch but for its Body, with which it ends.
 func appendBatch(b []byte, batch *Batch) []byte {
 	return appendRecord(b, func(b []byte) []byte {
 		b = append(b, kindBatch)
@@ -76,8 +79,8 @@ func appendBatch(b []byte, batch *Batch) []byte {
 		for _, i := range batch.Indices {
 			b = binary.AppendUvarint(b, uint64(i))
 		}
-		return append(b, batch.Body...)
-	})
+		return b
+	}, batch.Body)
 }
 
 var errRecord = errors.New("it can't be read")
