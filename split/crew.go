@@ -45,7 +45,7 @@ func (r *Results[R]) worker(ctx context.Context, crew *sync.WaitGroup) {
 		v, stack, err := r.attempt(ctx, i)
 		shift.end()
 		item = unknown
-		if err == nil && !r.posts {
+		if err == nil && r.stock.direct {
 			v, err = clone.Clone(v)
 		}
 		if err != nil {

@@ -20,12 +20,13 @@ type keeper struct {
 	mu      sync.Mutex
 	closed  bool
 	line    chan journal.Batch // to be written
+	spare   chan []byte        // memory of rank 0's results that are written; nil if others read it too
 	written chan struct{}      // closed after the last of line
 	once    sync.Once
 	err     error // of close
 }
 
-// lineLen is how many batches may wait to be written. They are of 64 KiB, mostly.
+// lineLen is how many batches may wait to be written. They are of 128 KiB, mostly.
 const lineLen = 16
 
 // openKeeper opens cfg's journal for a run on the ranks of comm.
@@ -34,6 +35,9 @@ func openKeeper(cfg *config, comm *mpi.Comm) (*keeper, error) {
 	h := journal.Header{Items: cfg.items, Keys: cfg.fingerprint(), Label: cfg.label}
 	if cfg.result != nil {
 		h.Result = cfg.result()
+	}
+	if cfg.copies {
+		k.spare = make(chan []byte, 2)
 	}
 	run := journal.Run{Started: time.Now().Truncate(time.Second), Ranks: comm.Size()}
 	j, torn, err := journal.Open(cfg.journal, h, run, func(b journal.Batch) error {
@@ -87,11 +91,24 @@ func (k *keeper) write(fail func(error)) {
 			batches = append(batches, <-k.line)
 		}
 		err := k.j.Append(batches...)
+		k.release(batches)
 		clear(batches)
 		batches = batches[:0]
 		if err != nil && !failed {
 			failed = true
 			go fail(k.here(fmt.Errorf("the journal: %w", err))) // which may wait for one who waits for this line
+		}
+	}
+}
+
+// release gives back the memory of batches that have been written.
+func (k *keeper) release(batches []journal.Batch) {
+	for _, b := range batches {
+		if b.Rank == mpi.Root && b.Body != nil && cap(b.Body) <= mostKept {
+			select {
+			case k.spare <- b.Body:
+			default:
+			}
 		}
 	}
 }

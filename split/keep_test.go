@@ -71,6 +71,35 @@ func TestJournalGoesOn(t *testing.T) {
 	require.Equal(t, all, again)
 }
 
+// A burst of small results is in the journal as it was delivered, though rank 0 encodes
+// its own in the same memory again and again.
+func TestJournalOfABurst(t *testing.T) {
+	const n = 20_000
+	result := func(_ context.Context, i int) ([]byte, error) {
+		return fmt.Appendf(nil, "%d:%100d", i, i*i), nil
+	}
+	want := make([][]byte, n)
+	for i := range want {
+		want[i], _ = result(nil, i)
+	}
+	for _, ranks := range []int{1, 3} {
+		path := filepath.Join(t.TempDir(), "journal")
+		for _, work := range []func(context.Context, int) ([]byte, error){
+			result,
+			func(context.Context, int) ([]byte, error) { return nil, errTask }, // there is nothing left to do
+		} {
+			errs := errorsOf(t, ranks, func(ctx context.Context, c *mpi.Comm) error {
+				all, err := split.Collect(ctx, c, n, work, split.Journal(path))
+				if c.IsRoot() {
+					require.Equal(t, want, all)
+				}
+				return err
+			})
+			require.Equal(t, make([]error, ranks), errs)
+		}
+	}
+}
+
 // Earlier results come in index order with those of this run, however few may wait
 // at the root, and whichever is missing.
 func TestJournalOfMap(t *testing.T) {

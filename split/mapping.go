@@ -67,7 +67,7 @@ func newResults[R any](ctx context.Context, c *mpi.Comm, cfg *config, work func(
 	}
 	r.post.batch = codec.NewWriter[R]()
 	r.post.later = func() { r.ask(nothing) }
-	cfg.result = codec.Describe[R]
+	cfg.result, cfg.copies = codec.Describe[R], codec.Copies[R]()
 	r.member = join(ctx, c, cfg, 2, "["+reflect.TypeFor[R]().String()+"]", &r.stock)
 	r.post.hand = r.hand
 	switch {
@@ -77,7 +77,10 @@ func newResults[R any](ctx context.Context, c *mpi.Comm, cfg *config, work func(
 	case r.server != nil && r.server.keep != nil:
 		r.posts = true
 		r.past.open(r.server.keep)
+		if cfg.copies {
+			r.post.stock, r.post.spare = &r.stock, r.server.keep.spare
+		}
 	}
-	r.stock.direct = !r.posts
+	r.stock.direct = r.server != nil && (!r.posts || cfg.copies)
 	return r
 }

@@ -37,6 +37,7 @@ type config struct {
 	dedicated   bool
 	journal     string
 	result      func() string // describes the type of the results; nil: there are none
+	copies      bool          // a result that stays on its rank is simply copied
 
 	problem error // with what is no option
 }

@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	postBytes = 64 << 10             // results go out when they are so many bytes,
+	postBytes = 128 << 10            // results go out when they are so many bytes,
 	postItems = 4096                 // or so many,
 	postDelay = 2 * time.Millisecond // or the first of them so old
 )
@@ -20,11 +20,14 @@ type post[R any] struct {
 	mu       sync.Mutex // held while sending: the batches of a stream keep their order
 	batch    *codec.Writer[R]
 	indices  []int // of the results in batch
+	values   []R   // and they themselves, where there is a stock
 	failures []*TaskError
 	busy     time.Duration // spent on the results
 	wait     time.Duration // for the last request
 	report   report        // the last one
 	again    bool          // what a report was made of can be used again
+	stock    *stock[R]     // where values go: at the root, if it need not decode the batch
+	spare    <-chan []byte // memory of batches that the journal has got, with a stock
 	later    func()        // sends, postDelay after the first result
 	timer    *time.Timer   // for later; nil until there is a result
 	waiting  bool          // timer runs
@@ -45,6 +48,9 @@ func (p *post[R]) add(i int, v R, busy time.Duration) (full bool, err error) {
 	}
 	p.hand.finished(i)
 	p.indices = append(p.indices, i)
+	if p.stock != nil {
+		p.values = append(p.values, v)
+	}
 	switch {
 	case p.batch.Len() >= postBytes || len(p.indices) >= postItems:
 		return true, nil
@@ -83,17 +89,40 @@ func (p *post[R]) send(to link, w want) error {
 		p.waiting = false
 		return nil
 	}
+	p.putLocked()
 	r := &p.report
 	*r = p.takeLocked()
 	r.want = w
 	err := to.report(r)
-	if p.again {
+	p.refillLocked(r)
+	return err
+}
+
+// refillLocked makes room for the next results, where it can in what r, which was sent,
+// does not need any more.
+func (p *post[R]) refillLocked(r *report) {
+	switch {
+	case p.again:
 		p.indices = r.indices[:0]
 		if r.results != nil && cap(r.results) <= mostKept {
 			p.batch.Reuse(r.results)
 		}
+	case p.stock != nil: // which has the indices now
+		p.indices = make([]int, 0, len(r.indices))
+		select {
+		case b := <-p.spare:
+			p.batch.Reuse(b)
+		default:
+		}
 	}
-	return err
+}
+
+// putLocked gives the values to the loop, before the manager counts them.
+func (p *post[R]) putLocked() {
+	if n := len(p.values); n > 0 {
+		p.stock.put(batch[R]{indices: p.indices, values: p.values})
+		p.values = make([]R, 0, n)
+	}
 }
 
 // close returns the last report. Nothing is sent after it.

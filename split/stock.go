@@ -9,7 +9,7 @@ type stock[R any] struct {
 	mu      sync.Mutex
 	filled  sync.Cond
 	batches []batch[R]
-	direct  bool // the root's own results come by add
+	direct  bool // the root's own results come as values
 }
 
 // A batch is some results of one rank, as bytes or, if they are the root's own,

@@ -30,12 +30,16 @@ type plan struct {
 	exact  bool   // no part of a value is blurred, but for negative zeros, see [steps.blur]
 }
 
+// copies reports whether a value comes to what it is after a journey without one, by
+// blurs.
+func (p *plan) copies() bool { return p.shape != asGob || p.exact }
+
 // blurs makes the value at v what it is after a journey, if it can without one.
 func (p *plan) blurs(v unsafe.Pointer) bool {
 	if p.shape == asGob && p.exact {
 		p.walk.blur(v)
 	}
-	return p.shape != asGob || p.exact
+	return p.copies()
 }
 
 // plans remembers the plan of each type, as encoding/gob and encoding/json do.

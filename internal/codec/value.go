@@ -135,6 +135,9 @@ type Cloner[T any] struct {
 	r *Reader[T]
 }
 
+// Copies reports whether [Clone] of a T costs no more than to copy it.
+func Copies[T any]() bool { return planFor[T]().copies() }
+
 // NewCloner returns a Cloner.
 func NewCloner[T any]() *Cloner[T] {
 	return &Cloner[T]{NewWriter[T](), NewReader[T]()}
