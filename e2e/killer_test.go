@@ -60,7 +60,9 @@ type counts struct {
 	}
 }
 
-// A doomed job loses 1 to 3 ranks, each when so many of its items are done.
+// A doomed job loses 1 to 3 ranks, each when so many of its items are done, or when
+// nothing has been done for a while: what ranks were lost by waits for one that does
+// nothing else, and so for the last item, if nobody but rank 0 is left beside that.
 type doomed struct {
 	folder          string
 	mode, transport string
@@ -174,7 +176,8 @@ func (d *doomed) kill(rng *rand.Rand, ended <-chan struct{}) error {
 		}
 	}
 	for i, v := range d.victims {
-		if err := waitIn(ended, func() bool { return d.did() >= d.done[i] }); err != nil {
+		stands := d.standstill()
+		if err := waitIn(ended, func() bool { return d.did() >= d.done[i] || stands() }); err != nil {
 			return err
 		}
 		time.Sleep(time.Duration(rng.IntN(3000)) * time.Microsecond)
@@ -183,6 +186,17 @@ func (d *doomed) kill(rng *rand.Rand, ended <-chan struct{}) error {
 		}
 	}
 	return os.WriteFile(d.dead(), nil, 0o600)
+}
+
+// standstill returns a function that reports whether nothing has been done for a while.
+func (d *doomed) standstill() func() bool {
+	did, since := d.did(), time.Now()
+	return func() bool {
+		if now := d.did(); now != did {
+			did, since = now, time.Now()
+		}
+		return time.Since(since) > time.Second
+	}
 }
 
 // waitIn waits for ok, as long as the job lasts.

@@ -85,3 +85,21 @@ func TestManagerRetriesBesideRank0(t *testing.T) {
 	d.ask(1, 0)
 	require.Equal(t, []string{"1 gets [{0 1}]", "1 gets [{0 1}]"}, d.told())
 }
+
+// A rank with several workers asks while one of them does, alone, what another rank was
+// lost by, and gets the next item when that is done, though it does not ask then.
+func TestManagerGoesOnAfterASuspect(t *testing.T) {
+	cfg := newConfig("Map", 3, []Option{Chunk(1)})
+	d := &drive{manager: newManager(cfg, 2)}
+	d.goesOn = true
+	d.hello(0, hello{items: 3})
+	d.hello(1, hello{items: 3})
+	d.ask(1, 0)
+	d.lose(1)
+	d.ask(0, 0)
+	require.Equal(t, []string{"1 gets [{0 1}]", "0 gets [{0 1}]"}, d.told())
+	d.ask(0, 0)
+	require.Empty(t, d.told(), "one of its workers is busy with what rank 1 was lost by")
+	d.report(0, &report{indices: []int{0}})
+	require.Equal(t, []string{"0 gets [{1 2}]"}, d.told())
+}

@@ -266,6 +266,7 @@ func (m *manager) report(rank int, r *report) {
 		return
 	}
 	s.seen = r.seen
+	suspects := m.suspects // with this rank's, which may be done now
 	if !m.over {
 		m.account(rank, r)
 		m.calm(s)
@@ -286,7 +287,7 @@ func (m *manager) report(rank int, r *report) {
 		again := s.asked
 		s.asked = true
 		s.prompt = m.serve() && again
-	case m.again.count > 0 || m.suspects > 0:
+	case m.again.count > 0 || suspects > 0:
 		m.serve() // a rank may be waiting for just that
 	}
 	m.settle()

@@ -463,23 +463,24 @@ func TestManagerWatchesTheClockOfABoard(t *testing.T) {
 // A world is a model of ranks that do everything that ranks may do, in any
 // order: their messages take their time, but keep their order.
 type world struct {
-	t      testing.TB
-	r      *rand.Rand
-	m      *manager
-	ranks  []*modelRank
-	hosts  []*modelHost
-	length int // of the sequence
-	did    map[int]int
-	bad    map[int]int // how often each of these is to fail
-	tried  map[int]int // how often it has
-	kills  map[int]int // how many ranks were lost with it in hand
-	last   map[int]int // the rank at which it failed last
-	mapped bool
-	stops  bool         // at some time it is asked to come to an end
-	window []int        // results at the root
-	next   int          // the one that its loop wants, or unknown
-	past   map[int]bool // what earlier runs have done
-	unsure []int        // Managed with a journal: at these a rank left
+	t       testing.TB
+	r       *rand.Rand
+	m       *manager
+	ranks   []*modelRank
+	hosts   []*modelHost
+	length  int // of the sequence
+	did     map[int]int
+	bad     map[int]int // how often each of these is to fail
+	tried   map[int]int // how often it has
+	kills   map[int]int // how many ranks were lost with it in hand
+	last    map[int]int // the rank at which it failed last
+	mapped  bool
+	stops   bool         // at some time it is asked to come to an end
+	window  []int        // results at the root
+	next    int          // the one that its loop wants, or unknown
+	skipped int          // that have failed, and that its loop knows of
+	past    map[int]bool // what earlier runs have done
+	unsure  []int        // Managed with a journal: at these a rank left
 }
 
 // A modelHost is one with a leader: what its ranks are told goes that way.
@@ -751,14 +752,14 @@ func (w *world) kill(k *modelRank) {
 
 // skip lets the root's loop go past what has failed.
 func (w *world) skip() {
-	if w.next == unknown || w.m.over {
+	if w.m.over {
 		return
 	}
-	before := w.next
-	for slices.Contains(w.m.failed, w.next) {
+	before, failed := w.next, w.skipped
+	for w.next != unknown && slices.Contains(w.m.failed, w.next) {
 		w.next++
 	}
-	if w.next > before {
+	if w.skipped = len(w.m.failed); w.skipped > failed || w.next != before {
 		w.m.consumed(0, w.next)
 	}
 }
@@ -880,7 +881,11 @@ func (w *world) work(rank int, k *modelRank) {
 		w.report(k, report{leave: true, broke: w.m.kept && k.silent > 0 && w.r.IntN(2) == 0})
 	case len(k.hand) > 0 && w.r.IntN(5) == 0 && !k.asked:
 		k.asked = true
-		w.report(k, report{want: early})
+		ask := early
+		if w.mapped && w.r.IntN(2) == 0 { // a worker that has nothing to do beside others
+			ask = wantNow
+		}
+		w.report(k, report{want: ask})
 	case len(k.hand) > 0 && k.hand[0] >= w.length:
 		k.met = true
 		k.hand = slices.DeleteFunc(k.hand, func(i int) bool { return i >= w.length })
