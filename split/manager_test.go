@@ -759,7 +759,7 @@ func (w *world) skip() {
 	for w.next != unknown && slices.Contains(w.m.failed, w.next) {
 		w.next++
 	}
-	if w.skipped = len(w.m.failed); w.skipped > failed || w.next != before {
+	if w.skipped = len(w.m.failed); w.next != before || w.next == unknown && w.skipped > failed {
 		w.m.consumed(0, w.next)
 	}
 }
