@@ -283,8 +283,11 @@ func TestJobGoesOnBehindABrokenNetwork(t *testing.T) {
 			t.Run(fmt.Sprint(fault, "/", name), func(t *testing.T) {
 				t.Parallel()
 				i := newIsland(t, nil)
-				cut := func() { i.breakAll(fault, which[0], which[1]) }
-				results := i.run([]string{"DLP_ON_FAILURE=continue"}, "0 "+survivorValue(0), cut, "survivor", "-items", "300", "-pause", "10ms")
+				file := filepath.Join(tempDir(t), "cut") // the last item waits for it, however late that is
+				results := i.run([]string{"DLP_ON_FAILURE=continue"}, "0 "+survivorValue(0), func() {
+					i.breakAll(fault, which[0], which[1])
+					require.NoError(t, os.WriteFile(file, nil, 0o600))
+				}, "survivor", "-items", "300", "-pause", "10ms", "-last", file)
 				i.goneOn(t, results)
 				require.True(t, right("map", "", 300, results[0].stdout), "%v", results)
 			})
