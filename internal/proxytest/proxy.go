@@ -76,7 +76,8 @@ func Dialer(address string) func() (net.Conn, error) {
 func (p *Proxy) Addr() string { return p.cfg.Listener.Addr().String() }
 
 // Break lets the fault happen now, to both ways of all connections, those to come
-// included.
+// included: to what is sent after it has returned, and maybe to a little of what was
+// before. It is to be called once.
 func (p *Proxy) Break(f Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -157,7 +158,8 @@ type way struct {
 	conn     int
 	back     bool
 	src, dst *net.TCPConn
-	flip     bool
+	flip     bool // a bit of the next byte
+	broken   bool // by Break
 }
 
 // A parcel is on its way.
@@ -194,29 +196,47 @@ func (p *Proxy) carry(w *way) {
 // whether the receiver is to see the end of the stream.
 func (p *Proxy) collect(w *way, queue chan<- parcel) (end bool, why Fault) {
 	for {
-		if w.Fault != None && w.After == 0 {
-			if w.Fault != Corrupt {
-				p.strike()
-				return w.Fault == HalfClose, w.Fault
-			}
-			w.Fault, w.flip = None, true
+		if w.due() {
+			p.strike()
+			return w.Fault == HalfClose, w.Fault
 		}
 		b := make([]byte, w.piece())
 		n, err := w.src.Read(b)
+		if p.breaks(w) && w.due() || errors.Is(err, os.ErrDeadlineExceeded) {
+			continue // what it has brought, though Break has woken it, came later
+		}
 		if n > 0 {
 			w.After -= n
 			queue <- parcel{p.seen(w, b[:n]), time.Now().Add(w.Delay + jitter(w.Jitter))}
 		}
 		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			w.src.SetReadDeadline(time.Time{})
-			w.Fault, w.After = p.fate(), 0
 		case err == io.EOF:
 			return true, None
 		case err != nil:
 			return false, Reset
 		}
 	}
+}
+
+// breaks lets w have the fault of Break, and reports whether it is new to it.
+func (p *Proxy) breaks(w *way) bool {
+	p.mu.Lock()
+	f := p.broken
+	p.mu.Unlock()
+	if f == None || w.broken {
+		return false
+	}
+	w.broken, w.Fault, w.After = true, f, 0
+	w.src.SetReadDeadline(time.Time{}) // an error: it has ended
+	return true
+}
+
+// due reports whether w ends by its fault now. A bit is flipped on the way.
+func (w *way) due() bool {
+	if w.Fault == Corrupt && w.After == 0 {
+		w.Fault, w.flip = None, true
+	}
+	return w.Fault != None && w.After == 0
 }
 
 // seen is b as it goes on.
@@ -230,12 +250,6 @@ func (p *Proxy) seen(w *way, b []byte) []byte {
 		p.strike()
 	}
 	return b
-}
-
-func (p *Proxy) fate() Fault {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.broken
 }
 
 // strike counts a fault.
