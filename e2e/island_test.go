@@ -31,6 +31,7 @@ type island struct {
 	mu    sync.Mutex
 	said  map[bool][]byte // on the session, by direction
 	known map[string]bool // addresses that there is a proxy for
+	fault proxytest.Fault // of connections with other ranks; None: none yet
 
 	session *proxytest.Proxy
 	data    []*proxytest.Proxy
@@ -53,6 +54,9 @@ func newIsland(t *testing.T, plan func(data bool) (there, back proxytest.Way)) *
 	ip(t, "netns", "add", i.name)
 	t.Cleanup(i.sink)
 	ip(t, "-n", i.name, "link", "set", "lo", "up")
+	require.NoError(t, i.within(func() error { // nobody outside listens at these, where proxies must
+		return os.WriteFile("/proc/sys/net/ipv4/ip_local_port_range", []byte("61000 65535"), 0)
+	}))
 	i.session = i.proxy(i.at, true, func(_ int, back bool, b []byte) { i.hear(back, b) })
 	return i
 }
@@ -144,6 +148,9 @@ func (i *island) hear(back bool, b []byte) {
 		i.known[at] = true
 		if p := i.proxy(at, !strings.HasPrefix(at, i.ip+":"), nil); p != nil {
 			i.data = append(i.data, p)
+			if i.fault != proxytest.None {
+				p.Break(i.fault)
+			}
 		}
 	}
 }
@@ -156,10 +163,12 @@ func (i *island) breakAll(f proxytest.Fault, session, data bool) {
 	if session {
 		i.session.Break(f)
 	}
+	if !data {
+		return
+	}
+	i.fault = f // for proxies to come, too: rank 0 may be in its loop before others know of him
 	for _, p := range i.data {
-		if data {
-			p.Break(f)
-		}
+		p.Break(f)
 	}
 }
 
