@@ -50,7 +50,7 @@ const soakEnv = "DLP_SOAK"
 func soaking() bool { return os.Getenv(soakEnv) != "" }
 
 // bound is how long any one job may take.
-const bound = time.Minute
+const bound = 3 * time.Minute
 
 // A launcher starts n ranks of a program.
 type launcher struct {

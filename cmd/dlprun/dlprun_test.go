@@ -291,9 +291,9 @@ func longLines(n int) string {
 
 func TestTaggedLinesAreWhole(t *testing.T) {
 	t.Parallel()
-	l := dlprun(t, "-np", "4", "--tag-output", "sh", "-c", longLines(2500)+" & "+longLines(500)+" >&2; wait")
+	l := dlprun(t, "-np", "4", "--tag-output", "sh", "-c", longLines(300)+" & "+longLines(100)+" >&2; wait")
 	require.Zero(t, l.run(), l.stderr.String())
-	for stream, want := range map[*bytes.Buffer]int{&l.stdout: 2500, &l.stderr: 500} {
+	for stream, want := range map[*bytes.Buffer]int{&l.stdout: 300, &l.stderr: 100} {
 		next := [4]int{}
 		for line := range bytes.Lines(stream.Bytes()) {
 			var rank, i, n int
@@ -310,9 +310,9 @@ func TestTaggedLinesAreWhole(t *testing.T) {
 
 func TestUntaggedLinesAreWhole(t *testing.T) {
 	t.Parallel()
-	l := dlprun(t, "-np", "4", "sh", "-c", longLines(1000))
+	l := dlprun(t, "-np", "4", "sh", "-c", longLines(300))
 	require.Zero(t, l.run(), l.stderr.String())
-	require.Equal(t, 4000, bytes.Count(l.stdout.Bytes(), []byte("\n")))
+	require.Equal(t, 1200, bytes.Count(l.stdout.Bytes(), []byte("\n")))
 	for line := range bytes.Lines(l.stdout.Bytes()) {
 		var i, n int
 		_, err := fmt.Sscanf(string(line[:min(len(line), 40)]), "%d %d", &i, &n)

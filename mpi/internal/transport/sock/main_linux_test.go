@@ -37,7 +37,7 @@ var roles = map[string]func(ctx context.Context, tr *Transport) error{
 }
 
 // roleTime bounds the life of a rank, so that none is left over.
-const roleTime = time.Minute
+const roleTime = 3 * time.Minute
 
 func TestMain(m *testing.M) {
 	role := os.Getenv(roleEnv)
