@@ -106,7 +106,7 @@ func TestKilledFiftyTimes(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
-	j := newJob(t)
+	j := newJob(t, "-each", "5ms") // longer than a result takes to the file
 	var stderr bytes.Buffer
 	again, inHand := 0, 0
 	for kill := range kills {
@@ -148,8 +148,8 @@ func TestKilledFiftyTimes(t *testing.T) {
 
 // Ctrl-C: status 130, a journal that is whole, and the rest in the next run.
 func TestJournalAfterCtrlC(t *testing.T) {
-	const items = 300
-	j := newJob(t, "-n", strconv.Itoa(items))
+	const items = 150
+	j := newJob(t, "-n", strconv.Itoa(items), "-each", "20ms") // much longer than a result takes to the file
 	var stderr bytes.Buffer
 	c := j.startUntil(3, 40, items, &stderr)
 	require.NoError(t, c.Process.Signal(os.Interrupt))
