@@ -145,7 +145,7 @@ func gathers() []contest {
 func journals() []contest {
 	kept := func(np int, doing string, task time.Duration) contest {
 		return contest{
-			budget: "journal", title: fmt.Sprintf("100,000 results of 100 bytes%s, ranks: %d", doing, np),
+			budget: "journal", title: fmt.Sprintf("100,000 results of 100 bytes%s, ranks: %d", doing, np), near: true,
 			sides: []side{
 				embedded(np, "results", "-journal").computing(task),
 				embedded(np, "results").computing(task).named("dlp, no journal"),

@@ -13,6 +13,7 @@ type contest struct {
 	sides  []side // ours first
 	rules  []rule
 	long   bool // takes minutes: a run of everything has few rounds of it
+	near   bool // its sides differ by less than the rounds of one: it has twice as many
 	atOnce bool // all rounds at the same time: the clock decides nothing that is measured
 }
 

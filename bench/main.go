@@ -24,7 +24,7 @@ import (
 func main() {
 	o := options{}
 	flag.StringVar(&o.only, "only", "", "run these `budgets` alone, such as 1,4,mpi")
-	flag.IntVar(&o.runs, "runs", 7, "rounds of each contest; without -only, of the long ones at most 3")
+	flag.IntVar(&o.runs, "runs", 7, "rounds of each contest; without -only, of the long ones at most 3; twice as many of those whose sides are near each other")
 	flag.BoolVar(&o.write, "write", false, "write the table and the plots to docs/performance/")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -77,8 +77,11 @@ func run(ctx context.Context, o options) (err error) {
 
 // rounds is how often to measure a contest.
 func (o options) rounds(c contest) int {
-	if c.long && o.only == "" {
+	switch {
+	case c.long && o.only == "":
 		return min(o.runs, 3)
+	case c.near:
+		return 2*o.runs + 1 // odd, as seven is
 	}
 	return o.runs
 }
