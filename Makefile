@@ -40,7 +40,7 @@ RACE = $$(command -v gcc >/dev/null && echo -race || echo "NOT RUN under the rac
 # Tests with a line for each, for what they have tried, and for what could not run: their
 # flags, their variables.
 define named
-	@log=$$(mktemp); $(2) $(GO) test -count=1 -timeout 30m -v $(1) >$$log 2>&1; status=$$?; \
+	@log=$$(mktemp); $(2) $(GO) test -count=1 -timeout 60m -v $(1) >$$log 2>&1; status=$$?; \
 	if [ $$status = 0 ]; then grep -E '^(--- |ok|PASS|tried)' $$log; else cat $$log; fi; \
 	grep -B1 'NOT RUN' $$log; rm -f $$log; exit $$status
 endef
@@ -92,10 +92,10 @@ unit: ## all tests once, fuzz seeds and Examples included
 	$(GO) test $(QUICK)
 
 race: ## all tests but those of bulk once under the race detector
-	$(GO) test $(RACE) -parallel $(WAITING) -timeout 20m -skip '$(BULK)' $(QUICK)
+	$(GO) test $(RACE) -parallel $(WAITING) -timeout 60m -skip '$(BULK)' $(QUICK)
 
 repeat: ## the concurrent tests COUNT times, under the race detector
-	$(GO) test $(RACE) -short -count=$(COUNT) -timeout 30m -skip '$(ONCE)' $(CONCURRENT)
+	$(GO) test $(RACE) -short -count=$(COUNT) -timeout 60m -skip '$(ONCE)' $(CONCURRENT)
 
 e2e: ## the programs under real launchers; names what it could not run
 	$(call named,-parallel $(WAITING) -skip '^TestMPI' ./e2e)
