@@ -166,7 +166,7 @@ func (i *island) breakAll(f proxytest.Fault, session, data bool) {
 	if !data {
 		return
 	}
-	i.fault = f // for proxies to come, too: rank 0 may be in its loop before others know of him
+	i.fault = f // for proxies to come, too: rank 0 may be in its loop before others know where it listens
 	for _, p := range i.data {
 		p.Break(f)
 	}
