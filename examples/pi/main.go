@@ -28,6 +28,9 @@ func main() {
 }
 
 func run(ctx context.Context, world *mpi.Comm, items, darts int, seed uint64, check bool) error {
+	if darts < 0 {
+		return fmt.Errorf("-darts is %d; write a number of 0 or more", darts)
+	}
 	hits, err := split.Collect(ctx, world, items, func(_ context.Context, i int) (int, error) {
 		return throw(seed, i, darts), nil
 	}, split.Label("pi"))
@@ -40,6 +43,8 @@ func run(ctx context.Context, world *mpi.Comm, items, darts int, seed uint64, ch
 	}
 	if items*darts > 0 {
 		fmt.Printf("pi is about %.12f\n", 4*float64(total)/float64(items*darts))
+	} else {
+		fmt.Println("no darts were thrown, so pi is not known: write -items and -darts above 0")
 	}
 	if !check {
 		return nil
