@@ -38,9 +38,9 @@ export GORACE := atexit_sleep_ms=0 $(GORACE)
 RACE = $$(command -v gcc >/dev/null && echo -race || echo "NOT RUN under the race detector: there is no gcc" >&2)
 
 # Tests with a line for each, for what they have tried, and for what could not run: their
-# flags, their variables.
+# flags, their variables, and the time in which they hang if they have not ended (60m).
 define named
-	@log=$$(mktemp); $(2) $(GO) test -count=1 -timeout 60m -v $(1) >$$log 2>&1; status=$$?; \
+	@log=$$(mktemp); $(2) $(GO) test -count=1 -timeout $(or $(3),60m) -v $(1) >$$log 2>&1; status=$$?; \
 	if [ $$status = 0 ]; then grep -E '^(--- |ok|PASS|tried)' $$log; else cat $$log; fi; \
 	grep -B1 'NOT RUN' $$log; rm -f $$log; exit $$status
 endef
@@ -100,9 +100,11 @@ repeat: ## the concurrent tests COUNT times, under the race detector
 e2e: ## the programs under real launchers; names what it could not run
 	$(call named,-parallel $(WAITING) -skip '^TestMPI' ./e2e)
 
-soak: ## kill ranks of SOAK jobs at random moments, and at each step of all collectives; break networks; compute for long
-	$(call named,-run '^Test(RandomKiller|KillAtEachStep|JobGoesOnAfterAnyStep|BusyRanks)$$' ./e2e,DLP_SOAK=$(or $(SOAK),500))
+soak: ## kill ranks of SOAK jobs at random moments, break networks, kill at each step of all collectives: 20 to 60 min
+	$(call named,-run '^Test(RandomKiller|BusyRanks)$$' ./e2e,DLP_SOAK=$(or $(SOAK),500))
 	$(call named,-parallel $(WAITING) -run '^TestRandomNetwork$$' ./e2e,DLP_SOAK=$(or $(SOAK),100))
+	$(call named,-run '^TestKillAtEachStep$$' ./e2e,DLP_SOAK=1,5h)
+	$(call named,-run '^TestJobGoesOnAfterAnyStep$$' ./e2e,DLP_SOAK=1,5h)
 
 test-mpi: ## the same over real MPI, the quick of it MPI_COUNT times
 	@if test -n "$(MPICC)"; then $(MAKE) --no-print-directory real-mpi; \
