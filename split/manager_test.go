@@ -109,6 +109,29 @@ func TestManagerAllLeave(t *testing.T) {
 	require.EqualError(t, d.err, "split: Managed: every rank left the loop: 96 of 100 items are left")
 }
 
+// A rank that is gone may still be heard of late; what it held is another rank's by then.
+func TestManagerHearsNobodyWhoIsGone(t *testing.T) {
+	for name, gone := range map[string]func(d *drive){
+		"left": func(d *drive) { d.report(1, &report{leave: true}) },
+		"lost": func(d *drive) { d.lose(1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDrive(t, 2, 1)
+			d.ask(1, 0)
+			gone(d)
+			d.told()
+			d.report(1, &report{want: wantNow, done: 1})
+			d.report(1, &report{leave: true, done: 1})
+			require.Empty(t, d.told())
+			d.ask(0, 0)
+			require.Equal(t, []string{"0 gets [{0 1}]"}, d.told())
+			d.ask(0, 1)
+			require.Equal(t, []string{"0 ends"}, d.told())
+			require.NoError(t, d.err)
+		})
+	}
+}
+
 func TestManagerAnswersWhoAsksAhead(t *testing.T) {
 	d := newDrive(t, 2, 3, Chunk(2))
 	d.ask(0, 0)
