@@ -100,7 +100,7 @@ repeat: ## the concurrent tests COUNT times, under the race detector
 e2e: ## the programs under real launchers; names what it could not run
 	$(call named,-parallel $(WAITING) -skip '^TestMPI' ./e2e)
 
-soak: ## kill ranks of SOAK jobs at random moments, break networks, kill at each step of all collectives: 20 to 60 min
+soak: ## kill ranks of SOAK jobs at random moments, break networks, kill at each step of all collectives: 20 to 70 min
 	$(call named,-run '^Test(RandomKiller|BusyRanks)$$' ./e2e,DLP_SOAK=$(or $(SOAK),500))
 	$(call named,-parallel $(WAITING) -run '^TestRandomNetwork$$' ./e2e,DLP_SOAK=$(or $(SOAK),100))
 	$(call named,-run '^TestKillAtEachStep$$' ./e2e,DLP_SOAK=1,5h)
