@@ -3,6 +3,7 @@ package mpi_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -53,28 +54,35 @@ func TestBrokenConnection(t *testing.T) {
 	}
 }
 
-// A call hears of the loss of a rank whose messages it does not wait for, also where its
-// ctx does not end with the job.
+// Calls hear of the loss of a rank whose messages they do not wait for, also where their
+// ctx does not end with the job: the one that reads for all, and one that sleeps meanwhile.
 func TestLossOfAnotherRank(t *testing.T) {
 	heedless := bounded(t)
 	waits := make(chan struct{})
-	var got error
+	got := make([]error, 2)
 	err := local(t, 3, func(ctx context.Context, c *mpi.Comm) error {
 		switch c.Rank() {
 		case 0:
+			var calls sync.WaitGroup
+			for tag := range got {
+				calls.Go(func() { _, _, got[tag] = c.Recv(heedless, 1, mpi.Tag(tag)) })
+			}
 			close(waits)
-			_, _, got = c.Recv(heedless, 1, 0)
+			calls.Wait()
 		case 1:
 			<-ctx.Done()
 		case 2:
 			<-waits
-			time.Sleep(50 * time.Millisecond) // by then it sleeps, mostly
+			time.Sleep(50 * time.Millisecond) // by then they sleep, mostly
 			return errors.New("broken")
 		}
 		return nil
 	})
+	require.NoError(t, heedless.Err(), "else that has ended them, and not the loss")
 	require.ErrorContains(t, err, "rank 2: broken")
-	var gone *mpi.RankError
-	require.ErrorAs(t, got, &gone)
-	require.Equal(t, 2, gone.Rank)
+	for _, err := range got {
+		var gone *mpi.RankError
+		require.ErrorAs(t, err, &gone)
+		require.Equal(t, 2, gone.Rank)
+	}
 }
