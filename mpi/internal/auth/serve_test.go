@@ -55,6 +55,24 @@ func TestIdleConnections(t *testing.T) {
 	require.Eventually(t, func() bool { return refused.Load() >= 50 }, Timeout/2, time.Millisecond)
 }
 
+// A guest that has proved itself is out of their reach.
+func TestIdleConnectionsAndAGuest(t *testing.T) {
+	addr, served, refused := serve(t, "tcp", "127.0.0.1:0")
+	guest, err := net.Dial("tcp", addr)
+	require.NoError(t, err)
+	defer guest.Close()
+	require.NoError(t, greet(guest, secret, hello))
+	for range Pending + 50 {
+		conn, err := net.Dial("tcp", addr)
+		require.NoError(t, err)
+		defer conn.Close()
+	}
+	require.Eventually(t, func() bool { return refused.Load() >= 50 }, Timeout/2, time.Millisecond)
+	_, err = guest.Write(ready[:])
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return served.Load() == 1 }, Timeout/2, time.Millisecond)
+}
+
 // Who is silent is given up, at both ends.
 func TestSilence(t *testing.T) {
 	for name, handshake := range map[string]func(t *testing.T, conn net.Conn) error{
