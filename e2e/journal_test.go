@@ -182,7 +182,7 @@ func TestJournalOfTwoJobs(t *testing.T) {
 // job goes on.
 func TestJournalOnAFullDisk(t *testing.T) {
 	needRoot(t)
-	const items = 400
+	const items = 4000 // more than are begun by the time that the disk is full
 	j := newJob(t, "-n", strconv.Itoa(items), "-bytes", "1000", "-each", "1ms")
 	disk := tempDir(t)
 	mount(t, "-t", "tmpfs", "-o", "size=64k", "dlp-test", disk)
@@ -201,12 +201,13 @@ func TestJournalOnAFullDisk(t *testing.T) {
 
 	require.NoError(t, os.Remove(filler))
 	requireRefused("no space left on device")
+	require.Less(t, len(j.lines()), items, "it has stopped")
 	kept, extent := j.kept()
 	require.Zero(t, extent.Torn)
 	require.NotEmpty(t, kept)
 	require.LessOrEqual(t, len(kept), 64)
 
-	mount(t, "-o", "remount,size=4m,ro", disk)
+	mount(t, "-o", "remount,size=16m,ro", disk)
 	begun := j.lines()
 	requireRefused("read-only file system")
 	require.Equal(t, begun, j.lines())

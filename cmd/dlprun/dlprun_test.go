@@ -157,7 +157,7 @@ func TestKillDashNine(t *testing.T) {
 // with dlprun, whatever program they are.
 func TestKillDashNineOfBoth(t *testing.T) {
 	t.Parallel()
-	l, out := shell(t, 2, `echo "pid $$"; exec sleep 30`)
+	l, out := shell(t, 2, `echo "pid $$"; exec sleep 1000`)
 	var pids []int
 	for _, line := range waitForLines(t, out, "pid ", 2) {
 		pid, err := strconv.Atoi(strings.Fields(line)[1])
