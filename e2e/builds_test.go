@@ -43,9 +43,15 @@ func edited(t *testing.T, file, old, new string) string {
 	return "-overlay=" + overlay
 }
 
+// protocol is auth.Protocol, and ahead the one that comes after it.
+const (
+	protocol = 4
+	ahead    = protocol + 1
+)
+
 // nextProtocol is a selftest of a dlp whose protocol is one further.
 func nextProtocol(t *testing.T) string {
-	return build(t, edited(t, "../mpi/internal/auth/auth.go", "const Protocol = 3\n", "const Protocol = 4\n"))
+	return build(t, edited(t, "../mpi/internal/auth/auth.go", fmt.Sprintf("const Protocol = %d\n", protocol), fmt.Sprintf("const Protocol = %d\n", ahead)))
 }
 
 // otherBuild is a selftest of the same sources that says another word.
@@ -73,8 +79,8 @@ func TestOtherProtocol(t *testing.T) {
 		name, root, other string
 		its, ours         int
 	}{
-		{"an older root", old, next, 4, 3},
-		{"a newer root", next, old, 3, 4},
+		{"an older root", old, next, ahead, protocol},
+		{"a newer root", next, old, protocol, ahead},
 	} {
 		for _, inTLS := range []string{"DLP_TLS=0", "DLP_TLS=1"} {
 			t.Run(c.name+" "+inTLS, func(t *testing.T) {
@@ -102,7 +108,7 @@ case "$DLP_RANK$PMI_RANK$PMI_ID$OMPI_COMM_WORLD_RANK$SLURM_PROCID" in *1) exec %
 		t.Run(l.name, func(t *testing.T) {
 			r := start(t, l.env, l.command(3, script)...)
 			require.NotZero(t, r.status, "%v", r)
-			require.Regexp(t, `protocol 4, (this program|the other end) 3: build all ranks with one version of dlp`, r.stderr)
+			require.Regexp(t, fmt.Sprintf(`protocol %d, (this program|the other end) %d: build all ranks with one version of dlp`, ahead, protocol), r.stderr)
 		})
 	}
 }
@@ -111,8 +117,8 @@ case "$DLP_RANK$PMI_RANK$PMI_ID$OMPI_COMM_WORLD_RANK$SLURM_PROCID" in *1) exec %
 func TestOtherProtocolThanDlprun(t *testing.T) {
 	r := start(t, nil, dlprun.command(1, nextProtocol(t))...)
 	require.Equal(t, 1, r.status, "%v", r)
-	require.Contains(t, r.stderr, "this program speaks protocol 4, the other end 3: build all ranks with one version of dlp\n")
-	require.Regexp(t, `(?m)^dlprun: rank 0 \(.*\): it speaks protocol 4, this program 3: build all ranks with one version of dlp$`, r.stderr)
+	require.Contains(t, r.stderr, fmt.Sprintf("this program speaks protocol %d, the other end %d: build all ranks with one version of dlp\n", ahead, protocol))
+	require.Regexp(t, fmt.Sprintf(`(?m)^dlprun: rank 0 \(.*\): it speaks protocol %d, this program %d: build all ranks with one version of dlp$`, ahead, protocol), r.stderr)
 }
 
 // A process of another version that comes as a rank which is there already is
@@ -132,7 +138,7 @@ func TestStrayOfAnotherProtocol(t *testing.T) {
 	job.Wait()
 	require.Zero(t, root.status, "%v", root)
 	require.Zero(t, peer.status, "%v", peer)
-	require.Regexp(t, `^dlp: rank 0: a connection from 127\.0\.0\.1:\d+ was dropped: it speaks protocol 4, this program 3: build all ranks with one version of dlp\n$`, root.stderr)
+	require.Regexp(t, fmt.Sprintf(`^dlp: rank 0: a connection from 127\.0\.0\.1:\d+ was dropped: it speaks protocol %d, this program %d: build all ranks with one version of dlp\n$`, ahead, protocol), root.stderr)
 }
 
 // A root that only says it is of another protocol, and proves nothing, may be
@@ -156,7 +162,7 @@ func TestOtherProtocolWithoutProof(t *testing.T) {
 	r := start(t, env(1, "DLP_RENDEZVOUS="+ln.Addr().String(), "DLP_INIT_TIMEOUT=1h"), filepath.Join(bin, "selftest"))
 	require.Equal(t, 1, r.status, "%v", r)
 	require.Equal(t, 1, strings.Count(r.stderr, "\n"), "%v", r)
-	require.Contains(t, r.stderr, "this program speaks protocol 3, the other end 99: build all ranks with one version of dlp")
+	require.Contains(t, r.stderr, fmt.Sprintf("this program speaks protocol %d, the other end 99: build all ranks with one version of dlp", protocol))
 }
 
 // Two builds of one version: the same, and DLP_BUILD=any lets them work together.

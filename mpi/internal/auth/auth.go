@@ -34,7 +34,7 @@ import (
 // frames, and what they mean. Ends of different versions refuse each other. The
 // first three records are the same in all versions, so that each end learns for
 // certain whether the other is one of its own job.
-const Protocol = 3
+const Protocol = 4
 
 // Timeout bounds a whole handshake.
 const Timeout = 10 * time.Second

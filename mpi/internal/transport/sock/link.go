@@ -46,10 +46,13 @@ const (
 	sayBye   = '!' // this end leaves in order; what it had to say is in the ring
 )
 
-// The answers to an offer of memory.
+// The answers to an offer of memory, and the word of the one who has made it that it
+// has heard the answer: a link counts for both ends or for neither, also where the
+// offer is given up in the middle.
 const (
 	declined = 'n'
 	agreed   = 'y'
+	heard    = '!'
 )
 
 // ringBudget is how much memory all rings of a host may take when every rank has
@@ -76,7 +79,7 @@ func (t *Transport) bear(err error) error {
 
 // offer offers memory to the other end, and waits for its answer.
 func (l *link) offer(ctx context.Context) error {
-	return l.negotiate(ctx, func(conn *net.UnixConn) error {
+	err := l.negotiate(ctx, func(conn *net.UnixConn) error {
 		mem, refused := shm.Offer(conn, ring.SegmentSize(l.t.cfg.Ring))
 		if refused != nil && !errors.Is(refused, shm.ErrNone) {
 			return refused
@@ -95,9 +98,14 @@ func (l *link) offer(ctx context.Context) error {
 		}
 		return l.share(true)
 	})
+	if err == nil {
+		_, err = l.conn.Write([]byte{heard}) // not within ctx any more
+	}
+	return err
 }
 
-// agree takes in what the other end offers, if this one can.
+// agree takes in what the other end offers, if this one can, and waits until that has
+// heard so.
 func (l *link) agree(ctx context.Context) error {
 	return l.negotiate(ctx, func(conn *net.UnixConn) error {
 		mem, refused := shm.Receive(conn, ring.MaxSegment)
@@ -113,10 +121,20 @@ func (l *link) agree(ctx context.Context) error {
 			l.mem, answer = mem, agreed
 			err = l.share(false)
 		}
+		said := []byte{answer}
 		if err == nil {
-			_, err = conn.Write([]byte{answer})
+			_, err = conn.Write(said)
 		}
-		return errors.Join(err, l.t.bear(refused))
+		if err = errors.Join(err, l.t.bear(refused)); err != nil {
+			return err
+		}
+		if _, err := io.ReadFull(conn, said); err != nil {
+			return fmt.Errorf("its offer was given up: %w", err)
+		}
+		if said[0] != heard {
+			return fmt.Errorf("%w: %q after an offer of memory", wire.ErrFrame, said)
+		}
+		return nil
 	})
 }
 

@@ -5,6 +5,7 @@ package transporttest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -44,6 +45,7 @@ func Run(t *testing.T, h Harness) {
 		{"a cancelled Send, medium", func(t *testing.T, s *suite) { testCancelSend(t, s, 6<<10) }},
 		{"a cancelled Send, large", func(t *testing.T, s *suite) { testCancelSend(t, s, 8<<20) }},
 		{"an ended ctx sends nothing", testEndedCtx},
+		{"a first Send is given up", testFirstSendGivenUp},
 		{"a full inbox holds the sender", testBounded},
 		{"Close unblocks Recv", testCloseRecv},
 		{"Close unblocks Send", testCloseSend},
@@ -351,6 +353,41 @@ func testEndedCtx(t *testing.T, s *suite) {
 		s.receive(t, ts[dst], 0, 2, 10)
 	}
 }
+
+// A Send that is given up while it connects, or before, is all that is lost: nobody
+// takes its rank for dead.
+func testFirstSendGivenUp(t *testing.T, s *suite) {
+	const n = 5
+	ts := s.ranks(t, n)
+	inParallel(t, n, func(src int) error {
+		for i := 1; i < n; i++ {
+			dst := (src + i) % n
+			ctx, cancel := context.WithTimeout(s.ctx, time.Duration(rand.Int64N(int64(connecting))))
+			err := ts[src].Send(ctx, dst, message(1, 10))
+			cancel()
+			if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+				return err
+			}
+			if err := ts[src].Send(s.ctx, dst, message(2, 10)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for dst := range ts {
+		for sources := 1; sources < n; {
+			m, err := ts[dst].Recv(s.ctx)
+			require.NoError(t, err)
+			if m.Tag == 2 {
+				sources++
+			}
+		}
+		s.nothing(t, ts[dst], dst)
+	}
+}
+
+// connecting is the time in which two ranks of one host connect, mostly.
+const connecting = 2 * time.Millisecond
 
 func testBounded(t *testing.T, s *suite) {
 	const size = 1 << 20
