@@ -168,9 +168,18 @@ func meet(ctx context.Context, world *mpi.Comm) error {
 func forever(ctx context.Context, world *mpi.Comm) error {
 	err := meet(ctx, world)
 	for err == nil {
+		pause(world)
 		err = world.Barrier(ctx)
 	}
 	return err
+}
+
+// pause lets the root keep the others waiting, who would leave no time to whoever is to
+// make something happen.
+func pause(world *mpi.Comm) {
+	if world.IsRoot() {
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // until lets all meet until the root sees the file.
@@ -179,6 +188,7 @@ func until(ctx context.Context, world *mpi.Comm, file string) error {
 		return err
 	}
 	for {
+		pause(world)
 		_, err := os.Stat(file)
 		there, err := mpi.Bcast(ctx, world, mpi.Root, err == nil)
 		if err != nil || there {

@@ -200,7 +200,7 @@ func testSelf(t *testing.T, s *suite) {
 }
 
 func testBothSend(t *testing.T, s *suite) {
-	const count, size = 50, 4 << 20 // 200 MiB, far beyond inbox and sockets
+	const count, size = 30, 4 << 20 // 120 MiB, far beyond inbox and sockets
 	ts := s.ranks(t, 2)
 	inParallel(t, 2, func(me int) error {
 		for i := range count {
