@@ -4,8 +4,8 @@ GO   ?= go
 BIN  := bin
 # How often the concurrent tests run in `make test`.
 COUNT ?= 50
-# How often those over real MPI do.
-MPI_COUNT ?= 20
+# How often the quick of those under real launchers do.
+E2E_COUNT ?= 20
 # How many tests of real launchers wait beside each other.
 WAITING := 8
 # Packages whose tests are about concurrency, those first that take longest.
@@ -98,7 +98,7 @@ repeat: ## the concurrent tests COUNT times, under the race detector
 	$(GO) test $(RACE) -short -count=$(COUNT) -timeout 60m -skip '$(ONCE)' $(CONCURRENT)
 
 e2e: ## the programs under real launchers; names what it could not run
-	$(call named,-parallel $(WAITING) -skip '^TestMPI' ./e2e)
+	$(call named,-parallel $(WAITING) -skip '^TestMPI' ./e2e,DLP_E2E_COUNT=$(E2E_COUNT))
 
 soak: ## kill ranks of SOAK jobs at random moments, break networks, kill at each step of all collectives: 20 to 70 min
 	$(call named,-run '^Test(RandomKiller|BusyRanks)$$' ./e2e,DLP_SOAK=$(or $(SOAK),500))
@@ -106,7 +106,7 @@ soak: ## kill ranks of SOAK jobs at random moments, break networks, kill at each
 	$(call named,-run '^TestKillAtEachStep$$' ./e2e,DLP_SOAK=1,5h)
 	$(call named,-run '^TestJobGoesOnAfterAnyStep$$' ./e2e,DLP_SOAK=1,5h)
 
-test-mpi: ## the same over real MPI, the quick of it MPI_COUNT times
+test-mpi: ## the same over real MPI, the quick of it E2E_COUNT times
 	@if test -n "$(MPICC)"; then $(MAKE) --no-print-directory real-mpi; \
 	else echo "NOT RUN over real MPI: there is no mpicc (make setup installs it)"; test "$$CI" != true; fi
 
@@ -114,7 +114,7 @@ real-mpi: mpi-flags
 	$(MPI_GO) vet -tags mpi ./...
 	$(MPI_GO) tool staticcheck -tags mpi ./...
 	$(MPI_GO) test -tags mpi -count=1 ./mpi/internal/transport/gompi
-	$(call named,-parallel $(WAITING) -run '^TestMPI' ./e2e,DLP_E2E_COUNT=$(MPI_COUNT))
+	$(call named,-parallel $(WAITING) -run '^TestMPI' ./e2e,DLP_E2E_COUNT=$(E2E_COUNT))
 
 contract: ## a module of its own that uses every name of the public API
 	cd contract && $(GO) vet ./... && $(GO) run .

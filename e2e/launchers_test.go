@@ -48,7 +48,7 @@ func TestTwoJobsAtOnce(t *testing.T) {
 	for _, l := range launchers(t) {
 		t.Run(l.name, func(t *testing.T) {
 			t.Parallel()
-			for range 20 {
+			for range rounds(t) {
 				ended := atOnce(t, 2, l.env, func(k int, program ...string) []string { return l.command(2+k, program...) })
 				for k, r := range ended {
 					require.Zero(t, r.status, "%v", r)

@@ -85,7 +85,7 @@ go build -tags mpi ` + flags + ` -o "$1/" ` + strings.Join(mpiPrograms, " ") + "
 	return ""
 }
 
-// rounds is how often the quick tests of real MPI run: DLP_E2E_COUNT, else once.
+// rounds is how often the quick tests of real launchers run: DLP_E2E_COUNT, else once.
 func rounds(t *testing.T) int {
 	text := os.Getenv("DLP_E2E_COUNT")
 	if text == "" {
