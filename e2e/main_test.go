@@ -130,8 +130,21 @@ func (r result) String() string {
 }
 
 // start runs a command in a process group of its own, which ends with it, and
-// fails the test if it takes longer than bound.
+// fails the test if it takes longer than bound. Where a server of the cluster that it
+// runs on has crashed meanwhile, how it ended tells nothing, and it is run again.
 func start(t *testing.T, env []string, words ...string) result {
+	t.Helper()
+	for count := crashesOf(env); ; {
+		before := count.Load()
+		r := startOnce(t, env, words...)
+		if count.Load() == before {
+			return r
+		}
+		t.Logf("NOT RUN to its end, but again: %v, since Slurm crashed: %v", words, r)
+	}
+}
+
+func startOnce(t *testing.T, env []string, words ...string) result {
 	t.Helper()
 	c, cancel := command(t, env, words...)
 	defer cancel()

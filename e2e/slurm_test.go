@@ -150,22 +150,48 @@ func ports(t *testing.T, n int) []int {
 // not listen at it yet.
 var portsTried atomic.Int64
 
-// serve starts a server for as long as the test lasts, and ends it by its pid.
+// serve starts a server for as long as the test lasts, and ends it by its pid. One that
+// crashes is started again, as systemd would: slurmd 22.05 does under load, once in some
+// thousand steps.
 func serve(t *testing.T, env []string, log string, words ...string) {
 	t.Helper()
 	out, err := os.Create(log)
 	require.NoError(t, err)
-	c := exec.Command(words[0], words[1:]...)
-	c.Env = append(os.Environ(), env...)
-	c.Stdout, c.Stderr = out, out
-	require.NoError(t, c.Start())
+	start := func() (*exec.Cmd, error) {
+		c := exec.Command(words[0], words[1:]...)
+		c.Env = append(os.Environ(), env...)
+		c.Stdout, c.Stderr, c.Dir = out, out, filepath.Dir(log) // for what it may leave
+		return c, c.Start()
+	}
+	c, err := start()
+	require.NoError(t, err)
+	var stopping sync.Mutex // held from the moment on at which the server is told to end
 	ended := make(chan struct{})
-	var once sync.Once
 	go func() {
-		c.Wait()
-		once.Do(func() { close(ended) })
+		defer close(ended)
+		for again := 0; ; again++ {
+			err := c.Wait()
+			if !stopping.TryLock() {
+				return
+			}
+			count := crashesOf(env)
+			count.Add(1)
+			time.AfterFunc(comesBack, func() { count.Add(1) }) // for what began before it was back
+			t.Logf("%v has ended by itself: %v", words, err)
+			if again == restarts {
+				stopping.Unlock()
+				return
+			}
+			if c, err = start(); err != nil {
+				t.Logf("it can't be started again: %v", err)
+				stopping.Unlock()
+				return
+			}
+			stopping.Unlock()
+		}
 	}()
 	t.Cleanup(func() {
+		stopping.Lock()
 		c.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-ended:
@@ -179,6 +205,29 @@ func serve(t *testing.T, env []string, log string, words ...string) {
 			t.Logf("the end of %s: %v\n%s", log, err, text[max(0, len(text)-2000):])
 		}
 	})
+}
+
+// restarts is how often a server that ends by itself is started again, and comesBack how
+// long that takes at most.
+const (
+	restarts  = 3
+	comesBack = 2 * time.Second
+)
+
+// crashes counts, by the SLURM_CONF of a cluster, how many of its servers have ended by
+// themselves.
+var crashes sync.Map
+
+// crashesOf is the count of the cluster that env leads to.
+func crashesOf(env []string) *atomic.Int64 {
+	conf := ""
+	for _, e := range env {
+		if after, ok := strings.CutPrefix(e, "SLURM_CONF="); ok {
+			conf = after
+		}
+	}
+	count, _ := crashes.LoadOrStore(conf, new(atomic.Int64))
+	return count.(*atomic.Int64)
 }
 
 // endSteps ends the step daemons of the cluster in dir, which outlive its slurmd
