@@ -151,8 +151,7 @@ func ports(t *testing.T, n int) []int {
 var portsTried atomic.Int64
 
 // serve starts a server for as long as the test lasts, and ends it by its pid. One that
-// crashes is started again, as systemd would: slurmd 22.05 does under load, once in some
-// thousand steps.
+// crashes is started again, as systemd would: slurmd 22.05 does so under load, if rarely.
 func serve(t *testing.T, env []string, log string, words ...string) {
 	t.Helper()
 	out, err := os.Create(log)
@@ -167,27 +166,27 @@ func serve(t *testing.T, env []string, log string, words ...string) {
 	require.NoError(t, err)
 	var stopping sync.Mutex // held from the moment on at which the server is told to end
 	ended := make(chan struct{})
+	left := restarts
+	revive := func(err error) bool {
+		if !stopping.TryLock() {
+			return false
+		}
+		defer stopping.Unlock()
+		count := crashesOf(env)
+		count.Add(1)
+		time.AfterFunc(comesBack, func() { count.Add(1) }) // for what began before it was back
+		t.Logf("%v has ended by itself: %v", words, err)
+		if left--; left < 0 {
+			return false
+		}
+		if c, err = start(); err != nil {
+			t.Logf("it can't be started again: %v", err)
+		}
+		return err == nil
+	}
 	go func() {
 		defer close(ended)
-		for again := 0; ; again++ {
-			err := c.Wait()
-			if !stopping.TryLock() {
-				return
-			}
-			count := crashesOf(env)
-			count.Add(1)
-			time.AfterFunc(comesBack, func() { count.Add(1) }) // for what began before it was back
-			t.Logf("%v has ended by itself: %v", words, err)
-			if again == restarts {
-				stopping.Unlock()
-				return
-			}
-			if c, err = start(); err != nil {
-				t.Logf("it can't be started again: %v", err)
-				stopping.Unlock()
-				return
-			}
-			stopping.Unlock()
+		for revive(c.Wait()) {
 		}
 	}()
 	t.Cleanup(func() {

@@ -50,9 +50,9 @@ const (
 // has heard the answer: a link counts for both ends or for neither, also where the
 // offer is given up in the middle.
 const (
-	declined = 'n'
-	agreed   = 'y'
-	heard    = '!'
+	declined  = 'n'
+	agreed    = 'y'
+	confirmed = '+'
 )
 
 // ringBudget is how much memory all rings of a host may take when every rank has
@@ -99,7 +99,7 @@ func (l *link) offer(ctx context.Context) error {
 		return l.share(true)
 	})
 	if err == nil {
-		_, err = l.conn.Write([]byte{heard}) // not within ctx any more
+		_, err = l.conn.Write([]byte{confirmed}) // not within ctx any more
 	}
 	return err
 }
@@ -129,9 +129,9 @@ func (l *link) agree(ctx context.Context) error {
 			return err
 		}
 		if _, err := io.ReadFull(conn, said); err != nil {
-			return fmt.Errorf("its offer was given up: %w", err)
+			return fmt.Errorf("it gave up, as where the context of its Send ends: %w", err)
 		}
-		if said[0] != heard {
+		if said[0] != confirmed {
 			return fmt.Errorf("%w: %q after an offer of memory", wire.ErrFrame, said)
 		}
 		return nil
